@@ -1,0 +1,1 @@
+"""Checkers, one judge a file; pure functions of the history."""

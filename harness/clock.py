@@ -1,0 +1,37 @@
+"""What time is it on the run's one time line, and has the condition come true yet?
+
+All processes of a run on one host read CLOCK_MONOTONIC, which containers and
+network namespaces share with their host, so that their records need no correction.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from harness.errors import ClusterError
+
+T = TypeVar("T")
+SECOND_NS = 1_000_000_000
+MILLISECOND_NS = 1_000_000
+
+
+def now_ns() -> int:
+    """CLOCK_MONOTONIC in nanoseconds."""
+    return time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+
+
+def wait_until(condition: Callable[[], T], within_s: float, awaiting: str, every_s: float = 0.1) -> T:
+    """Returns the first truthy value of `condition`.
+
+    Raises ClusterError, naming what was awaited, when `within_s` seconds have passed.
+    """
+    deadline = now_ns() + int(within_s * SECOND_NS)
+    while True:
+        value = condition()
+        if value:
+            return value
+        if now_ns() >= deadline:
+            raise ClusterError(f"waited {within_s:g} s for {awaiting}, in vain")
+        time.sleep(every_s)

@@ -1,0 +1,48 @@
+"""What went wrong, where, and what would be right?"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+class HarnessError(Exception):
+    """A failure with one clear line for the user; never shown as a traceback."""
+
+
+class UsageError(HarnessError):
+    """The user's input cannot be used; the command ends with exit code 2."""
+
+
+class RuntimeUnavailable(HarnessError):
+    """This machine cannot start the nodes; the message says what would mend it."""
+
+
+class ClusterError(HarnessError):
+    """The cluster could not be formed, or a node could not be handled."""
+
+
+class TargetError(HarnessError):
+    """A target matched no node at the moment the fault fired; the run is UNKNOWN."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A place in a text file: `line` and `column` count from 1."""
+
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """`; did you mean 'latency'?`, or the known words when none is close."""
+    words = sorted(known)
+    close = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
+    if close:
+        return f"; did you mean '{close[0]}'?"
+    return f"; known: {', '.join(words)}" if words else ""

@@ -1,0 +1,1 @@
+"""Faults, one a file: `inject: crash` is the class `Crash` in `crash.py`."""

@@ -1,0 +1,30 @@
+"""What do clients on either side lose when the network between two groups of nodes is cut?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from harness.protocols import Cluster, Cut, Group, Network, Witness
+from harness.witnesses import across, within
+
+
+@dataclass(frozen=True)
+class Partition:
+    """Drops every packet between the target and the rest: nobody is refused, nobody is answered.
+
+    `direction` is seen from the target: `both`, `out` (what it sends is lost: it hears but is not heard) or
+    `in` (what is sent to it is lost).
+    """
+
+    changes_roles: ClassVar[bool] = True
+
+    direction: Literal["both", "out", "in"] = "both"
+
+    def between(self, network: Network, a: Group, b: Group) -> AbstractContextManager[Cut]:
+        return network.drop(a, b, forth=self.direction != "in", back=self.direction != "out")
+
+    def witnesses_between(self, cluster: Cluster, a: Group, b: Group) -> Sequence[Witness]:
+        return [*across(cluster, a, b, expected="silent"), *within(cluster, a)]

@@ -1,0 +1,371 @@
+"""What happened, in order, on one monotonic time line?
+
+A history is a folder: `events.jsonl` (what the harness did and saw, one JSON object a
+line), one recording per process while the run lasts, and after it the same operations
+as one columnar file. Judging reads nothing else. All times that leave this module are
+nanoseconds since the run's origin.
+
+    history/events.jsonl            the first event, `run`, carries scenario, plan and origin
+    history/<process>.ops, .names   raw recordings (see recording.py)
+    history/<process>.events        what a client node's process noted: role readings, lateness
+    history/final-<node>.jsonl      the final reads of that node
+    history/operations.parquet      all operations, once archived (then without the raw files)
+    history/final_reads.parquet     all final reads, once archived
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.errors import UsageError
+from harness.recording import HEADER, MAGIC, NOTHING, RECORD, Outcome, State, read_lines
+
+__all__ = ["NOTHING", "Event", "FaultRecord", "FinalReads", "History", "Operations", "Outcome", "Witnessed", "read"]
+
+Array = npt.NDArray[Any]
+Mask = npt.NDArray[np.bool_]
+
+_RAW = np.dtype(
+    [
+        ("key", "<i8"), ("value", "<i8"), ("intended", "<i8"), ("started", "<i8"), ("ended", "<i8"), ("answered", "<i8"),
+        ("client", "<u4"), ("payload", "<u4"),
+        ("state", "u1"), ("outcome", "u1"), ("lane", "u1"), ("kind", "u1"), ("endpoint", "<u2"), ("error", "<u2"),
+    ]
+)  # fmt: skip
+assert _RAW.itemsize == RECORD.size
+
+NUMBERS = ("key", "value", "intended", "started", "ended", "answered", "client", "payload", "outcome")
+TIMES = ("intended", "started", "ended", "answered")
+WORDS = ("process", "zone", "lane", "kind", "endpoint", "error")
+
+
+@dataclass(frozen=True)
+class Operations:
+    """Every operation as columns of equal length, ordered by intended start.
+
+    Numbers (int64 unless said): `key`, `value` (unique for writes, -1 for none); `intended`, `started`,
+    `ended`, `answered` in ns since the origin (-1: never; `answered` is a late answer, past the deadline that
+    ended the record, given only where it proves that nothing answered before); `client`, `payload` (uint32,
+    0 for none), `outcome` (uint8, see Outcome). Words, as codes (int32) into `names[column]`: `process`,
+    `zone` (the client's), `lane` (`workload`, `kept`, `fresh`), `kind` (`read` is a read; all others write),
+    `endpoint` (`writer`, `reader`, or `node:<name>` for a node asked directly), `error` (class, `` for none).
+    """
+
+    columns: Mapping[str, Array]
+    names: Mapping[str, Sequence[str]]
+
+    def __len__(self) -> int:
+        return len(self.columns["intended"])
+
+    def __getitem__(self, column: str) -> Array:
+        return self.columns[column]
+
+    def words(self, column: str) -> Array:
+        """A word column as an array of str."""
+        return np.array([*self.names[column], ""], dtype=object)[self.columns[column]]
+
+    def code(self, column: str, word: str) -> int:
+        """The code of `word`; -2, which matches nothing, when it never occurs."""
+        return self.names[column].index(word) if word in self.names[column] else -2
+
+    def mask(self, **equal: str | Sequence[str]) -> Mask:
+        """Where every named word column has the given word, or one of the given words."""
+        chosen = np.ones(len(self), dtype=bool)
+        for column, wanted in equal.items():
+            words = [wanted] if isinstance(wanted, str) else wanted
+            chosen &= np.isin(self.columns[column], [self.code(column, word) for word in words])
+        return chosen
+
+    def at(self, mask: Mask | Array) -> Operations:
+        """The operations under a mask (or at indices)."""
+        return Operations({name: column[mask] for name, column in self.columns.items()}, self.names)
+
+    def where(self, **equal: str | Sequence[str]) -> Operations:
+        """The operations whose word columns have the given words: `where(lane="kept", endpoint="writer")`."""
+        return self.at(self.mask(**equal))
+
+    @cached_property
+    def reads(self) -> Operations:
+        return self.at(self.mask(kind="read"))
+
+    @cached_property
+    def writes(self) -> Operations:
+        return self.at(~self.mask(kind="read"))
+
+
+@dataclass(frozen=True)
+class Event:
+    """One thing that the harness or a client node saw or did."""
+
+    at: int
+    name: str
+    data: Mapping[str, Any]
+
+    def __getitem__(self, key: str) -> Any:
+        return self.data[key]
+
+
+@dataclass(frozen=True)
+class Witnessed:
+    """What one vantage point saw of a fault.
+
+    `stage` is `before`, `begin` (once injected), `end` (just before healing) or `after`.
+    """
+
+    at: int
+    stage: str
+    vantage: str
+    expected: str
+    seen: str
+
+    @property
+    def shown(self) -> bool:
+        return self.seen == self.expected
+
+
+@dataclass(frozen=True)
+class FaultRecord:
+    """One fault as it was carried out; times in ns since the origin, None for what never happened.
+
+    `injecting`/`injected` stamp the begin and end of the act of injecting, `healing`/`healed` of healing.
+    `hit` names the nodes, zones or links that `target` was resolved to when the fault fired.
+    `changes_roles` says whether a role change may be this fault's doing (a client's latency never is).
+    """
+
+    id: str
+    kind: str
+    target: str
+    hit: Sequence[str] = ()
+    injecting: int | None = None
+    injected: int | None = None
+    healing: int | None = None
+    healed: int | None = None
+    changes_roles: bool = True
+    error: str | None = None
+    witnesses: Sequence[Witnessed] = ()
+
+    def shown(self, stage: str) -> bool:
+        """Whether every witness of that stage saw what was expected, and there was one."""
+        readings = [w for w in self.witnesses if w.stage == stage]
+        return bool(readings) and all(w.shown for w in readings)
+
+    @property
+    def witnessed(self) -> bool:
+        """Seen at its begin and still there just before healing."""
+        return self.injected is not None and self.shown("begin") and self.shown("end")
+
+
+@dataclass(frozen=True)
+class FinalReads:
+    """What each node held when it was over.
+
+    `values[node][set]` is a sorted int64 array of the set's values, with repetition; `sets` are the
+    workload's (`ledger`) and the probes' (`probe`). `facts[node]` holds the workload's invariants as read
+    there (`{"accounts_total": 100000}`). A node whose final read failed is in `missing`, with the error.
+    """
+
+    values: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)
+    facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    missing: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class History:
+    """Everything of one run that judging may read.
+
+    `run` is the data of the first event: `scenario` (name), `title`, `seed`, `runtime`, `versions`, `topology`
+    (name, options, `nodes`: [{name, zone, role, address}], `zones`, `expected_roles`), `workloads`, `probes`
+    (cadence, deadline and pace of each lane, in ms), `expect`, `faults` (as planned).
+    """
+
+    run: Mapping[str, Any]
+    operations: Operations
+    events: Sequence[Event]
+    final_reads: FinalReads
+    notes: Sequence[str] = ()  # what could not be read, in words
+    payloads: Mapping[str, Mapping[int, Any]] = field(default_factory=dict)  # process → reference → value
+
+    def named(self, *names: str) -> list[Event]:
+        """The events of these names, in order."""
+        return [event for event in self.events if event.name in names]
+
+    def phase(self, name: str) -> int | None:
+        """When a phase began: forming, steady, faults, recovering, final_reads, done."""
+        return next((event.at for event in self.named("phase") if event["phase"] == name), None)
+
+    @property
+    def end(self) -> int:
+        """The last instant of measuring: when the load was stopped, or the last thing known."""
+        stopped = self.phase("final_reads")
+        if stopped is not None:
+            return stopped
+        last_operation = int(self.operations["ended"].max()) if len(self.operations) else 0
+        return max(last_operation, max((event.at for event in self.events), default=0))
+
+    @cached_property
+    def faults(self) -> Sequence[FaultRecord]:
+        """The faults in the order in which they fired; one that never fired is there, with no times."""
+        found: dict[str, dict[str, Any]] = {}
+        for planned in self.run.get("faults", ()):
+            found[planned["id"]] = {"id": planned["id"], "kind": planned["kind"], "target": planned["target"]}
+        witnesses: dict[str, list[Witnessed]] = {}
+        for event in self.events:
+            if event.name == "fault":
+                fault = found.setdefault(event["id"], {"id": event["id"], "kind": event["kind"], "target": event["target"]})
+                if event["stage"] == "failed":
+                    fault["error"] = event["error"]
+                else:
+                    fault[event["stage"]] = event.at
+                for known in ("hit", "changes_roles"):
+                    if known in event.data:
+                        fault[known] = event[known]
+            elif event.name == "witness":
+                witnesses.setdefault(event["id"], []).append(
+                    Witnessed(event.at, event["stage"], event["vantage"], event["expected"], event["seen"])
+                )
+        records = [FaultRecord(**fault, witnesses=tuple(witnesses.get(id_, ()))) for id_, fault in found.items()]
+        return tuple(sorted(records, key=lambda fault: (fault.injecting is None, fault.injecting or 0)))
+
+    @property
+    def zones(self) -> Sequence[str]:
+        return tuple(self.run["topology"]["zones"])
+
+    def node_zone(self, node: str) -> str | None:
+        return next((n["zone"] for n in self.run["topology"]["nodes"] if n["name"] == node), None)
+
+
+def empty_operations() -> Operations:
+    """No operations, with every column."""
+    return _assemble([], {name: [] for name in WORDS}, 0)
+
+
+def read(folder: Path) -> History:
+    """Reads a run's `history/` folder, archived or raw, whole or cut off.
+
+    Raises UsageError when it has no first event: then nobody knows what was run.
+    What cannot be read is left out and said in `History.notes`.
+    """
+    notes: list[str] = []
+    lines = list(read_lines(folder / "events.jsonl"))
+    if not lines or lines[0].get("event") != "run":
+        raise UsageError(f"{folder}: no history here (events.jsonl does not begin with a 'run' event)")
+    run = {key: value for key, value in lines[0].items() if key not in ("event", "at")}
+    origin = int(lines[0]["at"])
+    for path in sorted(folder.glob("*.events")):
+        lines.extend(read_lines(path))
+    events = sorted(
+        (
+            Event(int(line["at"]) - origin, line["event"], {k: v for k, v in line.items() if k not in ("at", "event")})
+            for line in lines[1:]
+            if "at" in line and "event" in line
+        ),
+        key=lambda event: event.at,
+    )
+    archived = folder / "operations.parquet"
+    from harness import archive  # noqa: PLC0415 (archive needs this module's types)
+
+    if archived.exists():
+        operations, payloads = archive.read_operations(archived)
+    else:
+        operations, payloads = _read_recordings(folder, origin, notes)
+    final = archive.read_final_reads(folder, notes)
+    return History(run, operations, events, final, tuple(notes), payloads)
+
+
+def _read_recordings(folder: Path, origin: int, notes: list[str]) -> tuple[Operations, dict[str, dict[int, Any]]]:
+    tables: list[dict[str, Array]] = []
+    words: dict[str, list[str]] = {name: [] for name in WORDS}
+    payloads: dict[str, dict[int, Any]] = {}
+    for path in sorted(folder.glob("*.ops")):
+        try:
+            raw = read_recording(path)
+        except ValueError as problem:
+            notes.append(f"{path.name} left out: {problem}")
+            continue
+        local, process, zone, values = _read_names(path.with_suffix(".names"))
+        if values:
+            payloads[process] = values
+        tables.append(_translate(raw, local, process, zone, words))
+    return _assemble(tables, words, origin), payloads
+
+
+def read_recording(path: Path, skip: int = 0) -> Array:
+    """The records of one recording from the `skip`-th on, as a structured array in the raw layout.
+
+    Raises ValueError for a file that is no recording. A record that was being written when
+    its process died is unknown, as it should be.
+    """
+    with open(path, "rb") as file:
+        head = file.read(HEADER.size)
+        if len(head) < HEADER.size:
+            raise ValueError("cut off before its header ended")
+        magic, size, _ = HEADER.unpack(head)
+        if magic != MAGIC or size != RECORD.size:
+            raise ValueError("not a recording of this version")
+        file.seek(HEADER.size + skip * RECORD.size)
+        body = file.read()
+    records = np.frombuffer(body[: len(body) - len(body) % RECORD.size], dtype=_RAW)
+    empty = np.flatnonzero(records["state"] == State.EMPTY)
+    return records[: empty[0]] if len(empty) else records
+
+
+def _read_names(path: Path) -> tuple[dict[str, dict[int, str]], str, str, dict[int, Any]]:
+    local: dict[str, dict[int, str]] = {}
+    payloads: dict[int, Any] = {}
+    process, zone = path.stem, ""
+    for line in read_lines(path):
+        if "process" in line:
+            process, zone = line["process"], line["zone"]
+        elif "payload" in line:
+            payloads[int(line["payload"])] = line["value"]
+        elif "column" in line:
+            local.setdefault(line["column"], {})[int(line["id"])] = line["name"]
+    return local, process, zone, payloads
+
+
+def _translate(
+    raw: Array, local: Mapping[str, Mapping[int, str]], process: str, zone: str, words: dict[str, list[str]]
+) -> dict[str, Array]:
+    """One recording's columns, with its own codes replaced by the run's."""
+
+    def code(column: str, word: str) -> int:
+        if word not in words[column]:
+            words[column].append(word)
+        return words[column].index(word)
+
+    table: dict[str, Array] = {name: raw[name].copy() for name in NUMBERS}
+    table["outcome"] = np.where(raw["state"] == State.ENDED, raw["outcome"], Outcome.UNKNOWN).astype(np.uint8)
+    table["process"] = np.full(len(raw), code("process", process), dtype=np.int32)
+    table["zone"] = np.full(len(raw), code("zone", zone), dtype=np.int32)
+    for column in ("lane", "kind", "endpoint", "error"):
+        known = local.get(column, {})
+        lookup = np.full(max(int(raw[column].max(initial=0)), *known, 0) + 1, -1, dtype=np.int32)
+        for number, word in known.items():
+            lookup[number] = code(column, word)
+        table[column] = lookup[raw[column]]
+    return table
+
+
+def _assemble(tables: Sequence[Mapping[str, Array]], words: Mapping[str, list[str]], origin: int) -> Operations:
+    columns: dict[str, Array] = {}
+    for name in (*NUMBERS, *WORDS):
+        dtype = np.int32 if name in WORDS else _RAW[name]
+        columns[name] = np.concatenate([np.zeros(0, dtype), *(table[name] for table in tables)]).astype(dtype)
+    for name in TIMES:
+        columns[name] = np.where(columns[name] == NOTHING, NOTHING, columns[name] - origin)
+    order = np.argsort(columns["intended"], kind="stable")
+    return Operations({name: column[order] for name, column in columns.items()}, {n: tuple(w) for n, w in words.items()})
+
+
+def each_node(history: History, role: str) -> Iterator[str]:
+    """The names of the topology's nodes of one role (`database`, `client`, …)."""
+    for node in history.run["topology"]["nodes"]:
+        if node["role"] == role:
+            yield node["name"]

@@ -1,0 +1,1 @@
+"""Links: a client's path, and packets between nodes."""

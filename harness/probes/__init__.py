@@ -1,0 +1,1 @@
+"""Open-loop probes and role observers, which run in client nodes."""

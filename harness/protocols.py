@@ -1,0 +1,295 @@
+"""What can a contributor add, and what may it rely on?
+
+Small contracts without behaviour. Nodes, clusters and networks are what a runtime
+gives; topologies, faults, workloads and checkers are what one file adds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+from harness.history import History
+from harness.verdict import Finding
+
+# --- nodes ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Greeting:
+    """A question that a healthy server answers before any login: at least one byte for `send`."""
+
+    port: int
+    send: bytes
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a node may use; None is no limit."""
+
+    cpus: float | None = None
+    memory_mb: int | None = None
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Where a node finds things, as the node itself sees them."""
+
+    data: str
+    config: str
+    log: str
+
+
+@dataclass(frozen=True)
+class Command:
+    """How a node's server is started: its argv, its files (path → text), its environment."""
+
+    argv: Sequence[str]
+    files: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class NodeSpec:
+    """A node as a topology describes it, before anything is started.
+
+    `server` is the family of its image (`postgres`, `etcd`, `haproxy`, `toxiproxy`, `client`); `role` says what it is
+    for (`database`, `manager`, `router`, `proxy`, `client`). `in_memory` keeps its data on tmpfs. `published` are the
+    ports that programs on the host may reach, on loopback.
+    """
+
+    name: str
+    zone: str
+    server: str
+    role: str
+    address: str
+    build: Callable[[Paths], Command] | None
+    greeting: Greeting | None = None
+    unprivileged: bool = False
+    in_memory: bool = False
+    published: Sequence[int] = ()
+    limits: Limits = Limits()
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A command that ran in a node: its exit status and what it printed."""
+
+    status: int
+    out: str
+
+
+class Node(Protocol):
+    """A member with an address, which outlives its server."""
+
+    @property
+    def spec(self) -> NodeSpec: ...
+    def start(self) -> None:
+        """Starts the node's server; the address, network and rules stay what they were."""
+
+    def stop(self, grace_s: float) -> None:
+        """Asks the server to end, and kills it after `grace_s` seconds."""
+
+    def kill(self) -> None:
+        """SIGKILL to all of the server's processes: clients see a reset."""
+
+    def pause(self) -> None:
+        """Freezes every process of the node: its kernel still answers, nobody else does."""
+
+    def resume(self) -> None: ...
+    def running(self) -> bool:
+        """Whether the server's main process is there."""
+
+    def run(self, *argv: str, within_s: float = 30, environment: Mapping[str, str] | None = None) -> Ran:
+        """Runs a command in the node and waits for it."""
+
+    def logs(self) -> str: ...
+    def limit(self, limits: Limits) -> None: ...
+
+
+# --- networks ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Group:
+    """Some nodes as the network sees them: a zone's whole range, or single addresses."""
+
+    name: str
+    ranges: Sequence[str]  # CIDR, or single addresses
+
+
+class Cut(Protocol):
+    """A rule in force; it counts what it hit."""
+
+    def packets(self) -> int:
+        """How many packets it has dropped so far."""
+
+
+class Network(Protocol):
+    """The network between the nodes; its rules outlive restarts of nodes and end with the run."""
+
+    def drop(self, a: Group, b: Group, *, forth: bool = True, back: bool = True) -> AbstractContextManager[Cut]:
+        """Drops packets from `a` to `b` (forth) and from `b` to `a` (back), in one transaction."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """What a client connects to."""
+
+    name: str
+    host: str
+    port: int
+
+
+class Link(Protocol):
+    """A client zone's TCP path to an endpoint, which leads through that zone's Toxiproxy."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def zone(self) -> str: ...
+    @property
+    def endpoint(self) -> Endpoint: ...
+    def toxic(
+        self, type_: str, attributes: Mapping[str, float], stream: str = "downstream"
+    ) -> AbstractContextManager[None]:
+        """Adds a toxic for as long as the context lasts; raises ClusterError when Toxiproxy did not take it."""
+
+
+# --- clusters and topologies ---------------------------------------------------------------------------------
+
+
+class Cluster(Protocol):
+    """A topology that is running."""
+
+    @property
+    def run_id(self) -> str: ...
+    @property
+    def nodes(self) -> Mapping[str, Node]: ...
+    @property
+    def zones(self) -> Sequence[str]: ...
+    @property
+    def network(self) -> Network: ...
+    @property
+    def folder(self) -> Path:
+        """The run's folder as the harness sees it, which every client node has mounted at `/run/harness/run`."""
+
+    def zone_group(self, zone: str) -> Group:
+        """A whole zone: every address that it has, or will have."""
+
+    def client(self, zone: str) -> Node:
+        """The client node of a zone."""
+
+    def link(self, zone: str, endpoint: str) -> Link: ...
+    def versions(self) -> Mapping[str, str]:
+        """What runs: each image's or server's version."""
+
+
+@dataclass(frozen=True)
+class AddressPlan:
+    """The zones and the addresses that a topology may use."""
+
+    zones: Sequence[str]
+    take: Callable[[str], str]  # zone → the next free address in it
+
+
+@runtime_checkable
+class Topology(Protocol):
+    """One system: its nodes, how they form a cluster, what clients connect to. Options are dataclass fields."""
+
+    def nodes(self, plan: AddressPlan) -> Sequence[NodeSpec]: ...
+    def form(self, cluster: Cluster, progress: Callable[[str], None]) -> None:
+        """Starts the nodes in order; returns when every member itself says that it is healthy."""
+
+    def healthy(self, cluster: Cluster) -> str | None:
+        """None when every member itself says that it is healthy and in sync, else what is missing, in words."""
+
+    def endpoints(self, zone: str) -> Mapping[str, Endpoint]: ...
+    def client_config(self, zone: str) -> Mapping[str, Any]:
+        """What a client node needs to log in: protocol, user, database, password."""
+
+
+@dataclass(frozen=True)
+class Launched:
+    """A cluster with the topology that it was laid out from."""
+
+    cluster: Cluster
+    topology: Topology
+
+
+class Runtime(Protocol):
+    """Where nodes live."""
+
+    name: ClassVar[str]
+
+    def launch(self, topology: Topology, folder: Path) -> AbstractContextManager[Cluster]:
+        """Lays the topology out, starts no server; leaving the context removes everything."""
+
+
+# --- faults --------------------------------------------------------------------------------------------------
+
+
+class Witness(Protocol):
+    """Looks at a fault's effect from another vantage point than the injector's.
+
+    `normal` is what it sees without the fault, `expected` what it sees while the fault is in force.
+    """
+
+    @property
+    def vantage(self) -> str: ...
+    @property
+    def normal(self) -> str: ...
+    @property
+    def expected(self) -> str: ...
+    def look(self) -> str:
+        """What is seen now, in one or two words; takes at most about a second."""
+
+
+@runtime_checkable
+class NodeFault(Protocol):
+    """Something that happens to a node. Entering injects, leaving heals."""
+
+    changes_roles: ClassVar[bool]
+
+    def on_node(self, node: Node) -> AbstractContextManager[None]: ...
+    def witnesses_on_node(self, cluster: Cluster, node: Node) -> Sequence[Witness]: ...
+
+
+@runtime_checkable
+class LinkFault(Protocol):
+    """Something that happens to a client's TCP path, through Toxiproxy."""
+
+    changes_roles: ClassVar[bool]
+
+    def on_link(self, link: Link) -> AbstractContextManager[None]: ...
+    def witnesses_on_link(self, cluster: Cluster, link: Link) -> Sequence[Witness]: ...
+
+
+@runtime_checkable
+class NetworkFault(Protocol):
+    """Something that happens to packets between two groups of nodes."""
+
+    changes_roles: ClassVar[bool]
+
+    def between(self, network: Network, a: Group, b: Group) -> AbstractContextManager[Cut]: ...
+    def witnesses_between(self, cluster: Cluster, a: Group, b: Group) -> Sequence[Witness]: ...
+
+
+# --- judging -------------------------------------------------------------------------------------------------
+
+
+class Checker(Protocol):
+    """One judge: a pure function of the history. `metrics` are the ones that `expect` may name."""
+
+    metrics: ClassVar[Sequence[str]]
+
+    def check(self, history: History) -> Finding: ...
+
+
+class Reporter(Protocol):
+    """One form of the result, written into the run's report folder; returns the file."""
+
+    def write(self, folder: Path, history: History, result: Mapping[str, Any]) -> Path: ...

@@ -1,0 +1,169 @@
+"""How is an operation kept, so that a SIGKILL of its process loses nothing?
+
+One memory-mapped file per process, one fixed-size record per operation. A record
+is reserved when the operation starts, as unknown, and its end is written last:
+whatever moment the process dies at, the file holds whole records only. The kernel
+owns the pages, so only the machine's own loss can take them.
+
+This module needs nothing but the standard library, since it runs in client nodes.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+import struct
+from collections.abc import Iterator
+from enum import IntEnum
+from pathlib import Path
+from typing import Any
+
+MAGIC = b"HARNESS1"
+HEADER = struct.Struct("<8sII48x")
+# key, value, intended, started, ended, answered | client, payload | state, outcome, lane, kind | endpoint, error
+RECORD = struct.Struct("<qqqqqqIIBBBBHH")
+GROWTH = 16_384  # records added to the file at a time: 1 MiB, sparse
+NOTHING = -1  # a key, value, time or answer that there is not
+_STATE_AT = 56
+_END = struct.Struct("<BB")
+
+assert HEADER.size == RECORD.size == 64, "records must stay aligned to the header"
+
+
+class Outcome(IntEnum):
+    """What is known of an operation. A commit that timed out may or may not be there."""
+
+    UNKNOWN = 0
+    OK = 1
+    FAILED = 2
+    NOT_SENT = 3
+
+
+class State(IntEnum):
+    """How far a record was written."""
+
+    EMPTY = 0
+    OPEN = 1
+    ENDED = 2
+
+
+class Recorder:
+    """Writes one process's operations to `<folder>/<process>.ops` and its names beside it.
+
+    `process` names the file; `zone` is the client's. Times are nanoseconds of CLOCK_MONOTONIC.
+    Not thread-safe: one event loop (or gevent hub) owns a recorder.
+    """
+
+    def __init__(self, folder: Path, process: str, zone: str) -> None:
+        self._path = folder / f"{process}.ops"
+        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
+        os.ftruncate(self._file, HEADER.size + GROWTH * RECORD.size)
+        self._map = mmap.mmap(self._file, 0)
+        self._capacity = GROWTH
+        self._used = 0
+        self._names: dict[tuple[str, str], int] = {}
+        self._counts: dict[str, int] = {}
+        self._names_file = open(self._path.with_suffix(".names"), "a", encoding="utf-8")  # noqa: SIM115 (closed in close)
+        self._payloads = 0
+        self._note({"process": process, "zone": zone})
+        self.name("error", "")  # 0 stands for none
+        HEADER.pack_into(self._map, 0, MAGIC, RECORD.size, os.getpid())
+
+    def _note(self, line: dict[str, Any]) -> None:
+        self._names_file.write(json.dumps(line) + "\n")
+        self._names_file.flush()
+
+    def name(self, column: str, text: str) -> int:
+        """The number that stands for `text` in `column`: lane, kind, endpoint or error."""
+        number = self._names.get((column, text))
+        if number is None:
+            number = self._counts.get(column, 0)
+            self._counts[column] = number + 1
+            self._names[column, text] = number
+            self._note({"column": column, "id": number, "name": text})
+        return number
+
+    def payload(self, value: object) -> int:
+        """Keeps what one number does not say; returns its reference, from 1."""
+        self._payloads += 1
+        self._note({"payload": self._payloads, "value": value})
+        return self._payloads
+
+    def begin(
+        self,
+        lane: int,
+        kind: int,
+        endpoint: int,
+        *,
+        client: int,
+        intended: int,
+        started: int,
+        key: int = NOTHING,
+        value: int = NOTHING,
+        payload: int = 0,
+    ) -> int:
+        """Reserves a record, as unknown, before the operation is sent; returns its place."""
+        if self._used == self._capacity:
+            self._capacity += GROWTH
+            self._map.resize(HEADER.size + self._capacity * RECORD.size)
+        at = HEADER.size + self._used * RECORD.size
+        self._used += 1
+        RECORD.pack_into(
+            self._map, at, key, value, intended, started, NOTHING, NOTHING, client, payload,
+            State.EMPTY, Outcome.UNKNOWN, lane, kind, endpoint, 0,
+        )  # fmt: skip
+        self._map[at + _STATE_AT] = State.OPEN
+        return at
+
+    def end(self, at: int, outcome: int, ended: int, error: int = 0) -> None:
+        """Writes how the operation at `at` ended; `error` is a name, 0 is none."""
+        struct.pack_into("<q", self._map, at + 32, ended)
+        struct.pack_into("<H", self._map, at + 62, error)
+        _END.pack_into(self._map, at + _STATE_AT, State.ENDED, outcome)
+
+    def answered(self, at: int, when: int) -> None:
+        """Writes when the answer came after all, past the operation's deadline."""
+        struct.pack_into("<q", self._map, at + 40, when)
+
+    def not_sent(self, lane: int, kind: int, endpoint: int, *, client: int, intended: int, error: int, ended: int) -> None:
+        """Records an intended operation that never left the client."""
+        at = self.begin(lane, kind, endpoint, client=client, intended=intended, started=NOTHING)
+        self.end(at, Outcome.NOT_SENT, ended, error)
+
+    def close(self) -> None:
+        """Cuts the file to its records. Not needed for a readable file."""
+        self._map.close()
+        os.ftruncate(self._file, HEADER.size + self._used * RECORD.size)
+        os.close(self._file)
+        self._names_file.close()
+
+
+class Notes:
+    """Appends whole JSON lines to a file: what happened, when."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = open(path, "a", encoding="utf-8", buffering=1)  # noqa: SIM115 (lives as long as the process)
+
+    def write(self, event: str, at: int, **data: Any) -> None:
+        """One event; `at` in nanoseconds of CLOCK_MONOTONIC."""
+        self._file.write(json.dumps({"at": at, "event": event, **data}) + "\n")
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The whole JSON lines of a file; a last line that was cut off is passed over."""
+    if not path.exists():
+        return
+    with open(path, encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            if not line.endswith("\n"):
+                return
+            try:
+                value = json.loads(line)
+            except json.JSONDecodeError:
+                continue
+            if isinstance(value, dict):
+                yield value

@@ -1,0 +1,1 @@
+"""Reporters, one form of the result a file."""

@@ -1,0 +1,1 @@
+"""Topologies, one system a file."""

@@ -1,0 +1,42 @@
+"""What do `35s`, `600/s` and `99.9%` mean?"""
+
+from __future__ import annotations
+
+import re
+
+_NUMBER = r"(?P<number>\d+(?:\.\d+)?)"
+_DURATION = re.compile(rf"^{_NUMBER}\s*(?P<unit>us|ms|s|m|min|h)$")
+_RATE = re.compile(rf"^{_NUMBER}\s*/\s*(?P<unit>s|min)$")
+_SHARE = re.compile(rf"^{_NUMBER}\s*%$")
+_SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+
+
+def seconds(text: object) -> float:
+    """`250ms` → 0.25. Raises ValueError for a number without a unit, or a negative one."""
+    found = _DURATION.match(text.strip()) if isinstance(text, str) else None
+    if not found:
+        raise ValueError(f"{text!r} is no duration; write a number with its unit, such as 250ms, 5s or 2min")
+    return float(found["number"]) * _SECONDS[found["unit"]]
+
+
+def per_second(text: object) -> float:
+    """`600/s` → 600.0. Raises ValueError without the unit."""
+    found = _RATE.match(text.strip()) if isinstance(text, str) else None
+    if not found:
+        raise ValueError(f"{text!r} is no rate; write a number per second, such as 600/s")
+    return float(found["number"]) / _SECONDS[found["unit"]]
+
+
+def share(text: object) -> float:
+    """`99.9%` → 0.999. Raises ValueError without the unit, or over 100 %."""
+    found = _SHARE.match(text.strip()) if isinstance(text, str) else None
+    if not found or float(found["number"]) > 100:
+        raise ValueError(f"{text!r} is no share; write a percentage from 0% to 100%, such as 99.9%")
+    return float(found["number"]) / 100
+
+
+def show_seconds(value: float) -> str:
+    """22.4131 → `22.41 s`; 0.0123 → `12.3 ms`."""
+    if abs(value) < 1:
+        return f"{value * 1000:.1f} ms"
+    return f"{value:.2f} s" if abs(value) < 100 else f"{value:.0f} s"

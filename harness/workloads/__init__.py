@@ -1,0 +1,1 @@
+"""Workloads, one Locust workload a file."""
