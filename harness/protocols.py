@@ -282,9 +282,9 @@ class NetworkFault(Protocol):
 
 
 class Checker(Protocol):
-    """One judge: a pure function of the history. `metrics` are the ones that `expect` may name."""
+    """One judge: a pure function of the history. `metrics` are what `expect` may bound, with their units."""
 
-    metrics: ClassVar[Sequence[str]]
+    metrics: ClassVar[Mapping[str, str]]  # name → unit: `s`, `share` or `count`
 
     def check(self, history: History) -> Finding: ...
 
