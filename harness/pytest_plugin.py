@@ -1,0 +1,154 @@
+"""Can a scenario file be a test like any other?
+
+Installed, pytest collects the YAML files below every folder called `scenarios`: the scenario's name is the test's,
+its `markers`, its topology and its kinds of faults are markers, and a verdict other than PASS fails it in its own
+words. Everything heavy is imported when a scenario is collected or run: other suites pay nothing for this plugin.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from harness.scenario import Scenario
+    from harness.verdict import Finding
+
+FOLDER = "scenarios"
+SUFFIXES = (".yaml", ".yml")
+REQUIRE_DOCKER = "HARNESS_REQUIRE_DOCKER"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("harness", "scenarios of the failover harness")
+    group.addoption(
+        "--harness-runtime",
+        choices=("auto", "docker", "local"),
+        default="auto",
+        help="where the scenarios' nodes live: auto (default), docker or local",
+    )
+    group.addoption(
+        "--harness-reports",
+        metavar="DIR",
+        default="reports",
+        help="the folder that reports are written to, as <scenario>/<time>/ (default: reports, below the working folder)",
+    )
+    group.addoption(
+        "--harness-seed",
+        metavar="N",
+        type=int,
+        default=None,
+        help="a whole number that repeats a run's random choices (default: drawn anew for each scenario)",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    from harness import registry
+
+    for kind, what in (("topologies", "on the topology"), ("faults", "that inject the fault")):
+        for word in registry.names(kind):
+            _register(config, as_marker(word), f"scenarios {what} {word}")
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    if file_path.suffix in SUFFIXES and FOLDER in file_path.parent.parts:
+        return ScenarioFile.from_parent(parent, path=file_path)
+    return None
+
+
+def as_marker(word: str) -> str:
+    """`rds-multi-az` → `rds_multi_az`: markers are identifiers."""
+    return word.replace("-", "_")
+
+
+def _register(config: pytest.Config, marker: str, meaning: str) -> None:
+    line = f"{marker}: {meaning}"
+    if line not in config.getini("markers"):
+        config.addinivalue_line("markers", line)
+
+
+class ScenarioFile(pytest.File):
+    """One scenario file, which holds one test."""
+
+    def collect(self) -> Iterator[pytest.Item]:
+        from harness import scenario
+        from harness.errors import UsageError
+
+        try:
+            loaded = scenario.load(_as_typed(self.path))
+        except UsageError as problem:
+            raise self.CollectError(str(problem)) from None
+        yield ScenarioItem.from_parent(self, name=loaded.name, scenario=loaded)
+
+
+def _as_typed(path: Path) -> Path:
+    """The path below the working folder where it can be: that is what an editor opens from a message."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+class ScenarioFailed(Exception):
+    """A verdict other than PASS, in words."""
+
+
+class ScenarioItem(pytest.Item):
+    """A scenario that is run as a test."""
+
+    def __init__(self, *, scenario: Scenario, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.scenario = scenario
+        for marker in scenario.markers:
+            _register(self.config, marker, "scenarios that say so in `markers`")
+        for marker in {*scenario.markers, *map(as_marker, (scenario.topology.use, *(plan.kind for plan in scenario.faults)))}:
+            self.add_marker(marker)
+
+    def runtest(self) -> None:
+        from harness import runner
+        from harness.errors import RuntimeUnavailable
+
+        seed = self.config.getoption("--harness-seed")
+        seed = random.randrange(2**32) if seed is None else seed
+        self.user_properties.append(("seed", seed))
+        try:
+            result = runner.run(
+                self.scenario,
+                runtime=self.config.getoption("--harness-runtime"),
+                reports=Path(self.config.getoption("--harness-reports")),
+                seed=seed,
+                progress=print,
+            )
+        except RuntimeUnavailable as reason:
+            if os.environ.get(REQUIRE_DOCKER) == "1":
+                raise ScenarioFailed(f"the scenario could not run, and {REQUIRE_DOCKER}=1 forbids skipping it: {reason}") from None
+            pytest.skip(str(reason))
+        self.user_properties.extend(properties(result.findings))
+        self._conclude(result.verdict.value, result.reason, Path(result.folder) / "report.html")
+
+    def _conclude(self, verdict: str, reason: str, report: Path) -> None:
+        self.user_properties.extend([("verdict", verdict), ("report", str(report))])
+        if verdict == "fail":
+            raise ScenarioFailed(f"FAIL: {reason}\nreport: {report}")
+        if verdict == "unknown":
+            raise ScenarioFailed(f"UNKNOWN, neither passed nor failed: this run cannot tell: {reason}\nreport: {report}")
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        from harness.errors import HarnessError
+
+        if isinstance(excinfo.value, ScenarioFailed | HarnessError):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[Path, None, str]:
+        return self.path, None, self.name
+
+
+def properties(findings: Iterable[Finding]) -> Iterator[tuple[str, str]]:
+    """The headline of every metric, as JUnit properties: (`write_outage`, `22.4131 s`)."""
+    for finding in findings:
+        for metric, measured in finding.measured.items():
+            if measured.value is not None:
+                yield metric, f"{measured.value:g}" if measured.unit == "count" else f"{measured.value:g} {measured.unit}"
