@@ -1,0 +1,106 @@
+"""What does a reviewer read in a pull request?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.history import History
+from harness.reporters import _shown
+
+# Inside a table cell or a sentence these would be markup, or a mention of someone.
+_MARKUP = re.compile(r"([\\`*_{}\[\]<>#|~@])")
+
+
+@dataclass(frozen=True)
+class Markdown:
+    """summary.md: the verdict and why, the figures with their bounds, the faults with their witnesses."""
+
+    def write(self, folder: Path, history: History, result: Mapping[str, Any]) -> Path:
+        """Writes `folder`/summary.md and returns it."""
+        path = folder / "summary.md"
+        path.write_text("\n".join(_lines(folder, history, result)) + "\n", "utf-8")
+        return path
+
+
+def _lines(folder: Path, history: History, result: Mapping[str, Any]) -> Iterator[str]:
+    verdict = result["verdict"]
+    yield f"## {_shown.MARKS[verdict]} {_shown.WORDS[verdict]}: {text(result['title'])}"
+    yield f"\n{text(' '.join(_shown.in_words(result)))}"
+    yield f"\n**Why {_shown.WORDS[verdict]}:** {text(result['reason'])}\n"
+    cards = [(card.title, card.value, card.bounds, card.bound, _mark(card.verdict)) for card in _shown.cards(result)]
+    yield from _table(("figure", "value", "bounds of the measurement", "expected", ""), cards)
+    yield from _section("Expectations", _table(("metric", "bound", "measured", "", "because"), [
+        (row.metric, row.bound, _joined(row.measured, row.bounds), _mark(row.verdict), row.because)
+        for row in _shown.expectations(result)
+    ]))  # fmt: skip
+    yield from _section("Faults and their witnesses", _faults(result["faults"]))
+    troubled = [f for f in result["findings"] if f["verdict"] != "pass" or f["notes"]]
+    yield from _section("Findings worth reading", _findings(troubled))
+    yield "\n### Again\n"
+    yield f"```sh\n{_shown.reproduce(history, result)}\n{_shown.judge_again(folder)}   # the same findings, from the history alone\n```"
+    yield f"\nReport: `{_shown.folder_of(folder)}/report.html` · {_ran(result)}"
+
+
+def _ran(result: Mapping[str, Any]) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
+    return text(f"seed {result['seed']}, runtime {result['runtime']}, started {result.get('started_at')}; {versions}")
+
+
+def _faults(faults: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    rows = []
+    for fault in faults:
+        hit = ", ".join(fault.get("hit") or ()) or "nothing"
+        times = [_shown.number(fault.get(name), "s") for name in ("injected_at_s", "healed_at_s")]
+        rows.append((fault["id"], fault["kind"], f"{fault['target']} → {hit}", *times, "yes" if fault["witnessed"] else "**no**"))
+    yield from _table(("fault", "kind", "target → hit", "injected", "healed", "witnessed"), rows)
+    for fault in faults:
+        if fault.get("error"):
+            yield f"\n- {text(fault['id'])}: {text(fault['error'])}"
+    readings = [
+        (fault["id"], _shown.number(seen["at_s"], "s"), seen["stage"], seen["vantage"], seen["expected"], seen["seen"])
+        for fault in faults
+        for seen in fault["witnesses"]
+    ]
+    if readings:
+        yield ""
+        yield from _table(("fault", "at", "stage", "vantage", "expected", "seen"), readings)
+
+
+def _findings(findings: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    for finding in findings:
+        yield f"- {_shown.MARKS[finding['verdict']]} **{text(finding['checker'])}**: {text(finding['summary'])}"
+        yield from (f"  - {text(note)}" for note in finding["notes"])
+
+
+def _section(title: str, lines: Iterable[str]) -> Iterator[str]:
+    body = list(lines)
+    if body:
+        yield from ("", f"### {title}", "", *body)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    if rows:
+        yield f"| {' | '.join(head)} |"
+        yield f"|{' --- |' * len(head)}"
+        yield from (f"| {' | '.join(_cell(cell) for cell in row)} |" for row in rows)
+
+
+def _cell(value: str) -> str:
+    return value if value == "**no**" else text(value)
+
+
+def _joined(value: str, known: str) -> str:
+    return f"{value} ({known})" if known else value
+
+
+def _mark(verdict: str) -> str:
+    return _shown.MARKS.get(verdict, "")
+
+
+def text(value: object) -> str:
+    """Any text as one line in which nothing is markup."""
+    return _MARKUP.sub(r"\\\1", " ".join(str(value).split()))
