@@ -17,11 +17,8 @@ Plain = Mapping[str, Any]
 
 MARKS = {"pass": "✓", "fail": "✕", "unknown": "?"}
 WORDS = {"pass": "PASS", "fail": "FAIL", "unknown": "UNKNOWN"}
-MEANS = {
-    "pass": "every expectation held",
-    "fail": "an expectation did not hold",
-    "unknown": "this run cannot tell",
-}
+# Of a single bound, in a run whose verdict may be another.
+HELD = {"pass": "held", "fail": "not held", "unknown": "cannot tell"}
 PHASES = ("before", "fault", "after")
 
 # What a reader asks first, in this order; whatever else the scenario bounds comes after them.
