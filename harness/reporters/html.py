@@ -24,6 +24,7 @@ from harness.history import History
 from harness.reporters import _shown
 
 PER_WINDOW = 100  # operations that a window of the rate and latency charts shall hold on average
+ROLE = {"unknown": "role-unknown"}  # a node that does not say its role is drawn otherwise than an answer that never came
 # JSON that may stand inside <script>: nothing in it can end the element or a line of script.
 _ESCAPED = {ord(mark): f"\\u{ord(mark):04x}" for mark in "<>&\u2028\u2029"}
 
@@ -85,7 +86,7 @@ def timeline(history: History) -> dict[str, Any]:
         "to": round(fine.end_s, 3),
         "window": fine.width_s,
         "rate_window": coarse.width_s,
-        "at": _numbers((coarse.starts_s + coarse.width_s / 2).tolist()),
+        "at": [round(start_s, 3) for start_s in coarse.starts_s.tolist()],
         "phases": _spans(series.phases(history, fine)),
         "faults": [
             {"id": fault_id, "from": round(span.start_s, 3), "to": round(span.end_s, 3), "label": _fault_label(history, fault_id)}
@@ -136,7 +137,7 @@ class Drawing:
     def of(cls, drawn: Mapping[str, Any]) -> Drawing:
         """Lays the strips of lanes and roles out below each other."""
         strips = [(f"{s['group']} {s['label']} {s['lane']}", s["spans"]) for s in drawn["lanes"]]
-        strips += [(s["label"], s["spans"]) for s in drawn["roles"]]
+        strips += [(s["label"], [(ROLE.get(state, state), *times) for state, *times in s["spans"]]) for s in drawn["roles"]]
         rows, bars, y = [], [], 4
         for label, spans in strips:
             height = 6 if label.endswith(" fresh") else 12

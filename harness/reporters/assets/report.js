@@ -177,8 +177,10 @@
     return {
       width: Math.max(element.clientWidth, 200), height, padding: [8, 8, 0, 0],
       cursor: {
-        y: false, points: { size: 6 }, drag: { x: true, y: false, setScale: false }, focus: { prox: -1 },
+        y: false, points: { show: false }, drag: { x: true, y: false, setScale: false }, focus: { prox: -1 },
         sync: { key: "run", setSeries: false, filters: { pub: (type) => type === "mousemove" || type === "mouseleave" } },
+        // A value holds for its whole window: what is read is the window that the cursor is in, not the nearer begin.
+        dataIdx: (u, series, nearest, at) => Math.max(nearest - (at < u.data[0][nearest] ? 1 : 0), 0),
         bind: { dblclick: () => () => { show(data.from, data.to); return null; } },
       },
       ...more,
@@ -206,7 +208,7 @@
 
   function lines(id, height, rows, y, unit) {
     const series = [{ label: "t", value: (u, v) => (v == null ? "–" : seconds(v)) }].concat(rows.map((row) => ({
-      label: row.label, stroke: () => color(row.color), width: row.width || 1.5, dash: row.dash, points: { show: false },
+      label: row.label, stroke: () => color(row.color), width: row.width || 1.5, dash: row.dash, points: { show: false }, paths: uPlot.paths.stepped({ align: 1 }),
       fill: row.fill ? () => `${color(row.color)}22` : undefined, value: (u, v) => (v == null ? "–" : `${amount(v)}${unit}`), spanGaps: false,
     })));
     const axes = [xAxis(false), {
@@ -214,7 +216,7 @@
       values: (u, splits) => splits.map((v) => (v == null ? "" : `${v >= 1 ? v.toLocaleString("en") : Number(v.toPrecision(2))}${unit}`)),
     }];
     const legend = { markers: { width: 2, dash: (u, i) => (rows[i - 1]?.dash ? "dashed" : "solid") } };
-    add(id, height, { series, axes, legend, scales: { y } }, [data.at, ...rows.map((row) => row.values)]);
+    add(id, height, { series, axes, legend, scales: { y } }, [[...data.at, data.at.at(-1) + data.rate_window], ...rows.map((row) => [...row.values, row.values.at(-1)])]);
   }
 
   const fromZero = { range: (u, low, high) => [0, Math.max(high || 0, 1) * 1.08] };
