@@ -32,14 +32,14 @@ __all__ = ["NOTHING", "Event", "FaultRecord", "FinalReads", "History", "Operatio
 Array = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
 
-_RAW = np.dtype(
+RAW = np.dtype(
     [
         ("key", "<i8"), ("value", "<i8"), ("intended", "<i8"), ("started", "<i8"), ("ended", "<i8"), ("answered", "<i8"),
         ("client", "<u4"), ("payload", "<u4"),
         ("state", "u1"), ("outcome", "u1"), ("lane", "u1"), ("kind", "u1"), ("endpoint", "<u2"), ("error", "<u2"),
     ]
 )  # fmt: skip
-assert _RAW.itemsize == RECORD.size
+assert RAW.itemsize == RECORD.size
 
 NUMBERS = ("key", "value", "intended", "started", "ended", "answered", "client", "payload", "outcome")
 TIMES = ("intended", "started", "ended", "answered")
@@ -268,11 +268,14 @@ def read(folder: Path) -> History:
         ),
         key=lambda event: event.at,
     )
+    for event in events:
+        if event.name == "laid_out":  # what is known only once the nodes are there: addresses, versions
+            run.update(event.data)
     archived = folder / "operations.parquet"
     from harness import archive  # noqa: PLC0415 (archive needs this module's types)
 
     if archived.exists():
-        operations, payloads = archive.read_operations(archived)
+        operations, payloads = archive.read_operations(archived, notes)
     else:
         operations, payloads = _read_recordings(folder, origin, notes)
     final = archive.read_final_reads(folder, notes)
@@ -311,9 +314,14 @@ def read_recording(path: Path, skip: int = 0) -> Array:
             raise ValueError("not a recording of this version")
         file.seek(HEADER.size + skip * RECORD.size)
         body = file.read()
-    records = np.frombuffer(body[: len(body) - len(body) % RECORD.size], dtype=_RAW)
+    records = np.frombuffer(body[: len(body) - len(body) % RECORD.size], dtype=RAW)
     empty = np.flatnonzero(records["state"] == State.EMPTY)
     return records[: empty[0]] if len(empty) else records
+
+
+def names_of(path: Path) -> dict[str, dict[int, str]]:
+    """What the numbers in a recording's word columns stand for: column → number → word."""
+    return _read_names(path)[0]
 
 
 def _read_names(path: Path) -> tuple[dict[str, dict[int, str]], str, str, dict[int, Any]]:
@@ -356,7 +364,7 @@ def _translate(
 def _assemble(tables: Sequence[Mapping[str, Array]], words: Mapping[str, list[str]], origin: int) -> Operations:
     columns: dict[str, Array] = {}
     for name in (*NUMBERS, *WORDS):
-        dtype = np.int32 if name in WORDS else _RAW[name]
+        dtype = np.int32 if name in WORDS else RAW[name]
         columns[name] = np.concatenate([np.zeros(0, dtype), *(table[name] for table in tables)]).astype(dtype)
     for name in TIMES:
         columns[name] = np.where(columns[name] == NOTHING, NOTHING, columns[name] - origin)

@@ -1,0 +1,192 @@
+"""Which acknowledged writes were lost, which were applied twice, and which failed but are there?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from harness.bounds import expectations, judge
+from harness.clock import SECOND_NS
+from harness.history import NOTHING, Array, FinalReads, History, Operations, Outcome
+from harness.intervals import authority
+from harness.verdict import Finding, Measured, Verdict, count
+
+SETS = {"write": "ledger", "probe_write": "probe"}  # kind → the set that its values go into
+EVIDENCE_MAX = 20
+METRICS = ("lost_writes", "duplicated_writes", "resurrected_writes")
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One set as the clients wrote it against one node's final read; all are sorted arrays of values.
+
+    `extra` are values that no client ever sent.
+    """
+
+    name: str
+    writes: Operations
+    acknowledged: Array
+    lost: Array
+    duplicated: Array
+    resurrected: Array
+    extra: Array
+    unknown: int
+    unknown_there: int
+
+
+@dataclass(frozen=True)
+class Durability:
+    """Compares what clients were told with what the primary holds in the end, value by value.
+
+    An unknown write may be there or not; only an acknowledged one can be lost, only one that definitely failed can be
+    resurrected. Without bounds in the scenario, no write may be lost and none applied twice.
+    """
+
+    metrics: ClassVar[Mapping[str, str]] = dict.fromkeys(METRICS, "count")
+
+    def check(self, history: History) -> Finding:
+        node = authority(history)
+        sets: Mapping[str, str] = history.run.get("sets") or SETS
+        problem = _unreadable(history, node, sets)
+        if node is None or problem:
+            return Finding("durability", Verdict.UNKNOWN, f"lost writes cannot be told: {problem}", _unmeasured())
+        held = history.final_reads.values[node]
+        compared = [_compare(name, _writes(history, kinds), held[name]) for name, kinds in _kinds(sets).items() if name in held]
+        measured = {metric: _measure(metric, compared) for metric in METRICS}
+        verdict, sentences = judge(measured, expectations(history, self.metrics, lost_writes=0, duplicated_writes=0))
+        acknowledged = sum(len(one.acknowledged) for one in compared)
+        lost = sum(len(one.lost) for one in compared)
+        if not acknowledged and verdict is Verdict.PASS:
+            return Finding("durability", Verdict.UNKNOWN, "no write was acknowledged, so none could be lost", measured)
+        said = [f"{lost} of {acknowledged} acknowledged writes lost", *sentences, f"by the final read of {node}"]
+        return Finding("durability", verdict, "; ".join(said), measured, _evidence(compared), _notes(history, node, compared))
+
+
+def _kinds(sets: Mapping[str, str]) -> dict[str, list[str]]:
+    """Set → the kinds of operations that write into it."""
+    found: dict[str, list[str]] = {}
+    for kind, name in sets.items():
+        found.setdefault(name, []).append(kind)
+    return found
+
+
+def _writes(history: History, kinds: Sequence[str]) -> Operations:
+    writes = history.operations.where(kind=kinds)
+    sent = (writes["value"] != NOTHING) & (writes["started"] != NOTHING)
+    return writes.at(sent & (writes["started"] <= history.end))
+
+
+def _unreadable(history: History, node: str | None, sets: Mapping[str, str]) -> str | None:
+    """Why the final read cannot be compared, if so."""
+    final = history.final_reads
+    if node is None:
+        return "no primary was seen, nor a node named as the authority"
+    if node not in final.values:
+        return f"no final read of {node} ({final.missing.get(node, 'none was made')})"
+    for name, kinds in _kinds(sets).items():
+        if name not in final.values[node] and (_writes(history, kinds)["outcome"] == Outcome.OK).any():
+            return f"the final read of {node} has no set '{name}'"
+    return None
+
+
+def _unmeasured() -> dict[str, Measured]:
+    return {metric: Measured(None, "count") for metric in METRICS}
+
+
+def _compare(name: str, writes: Operations, held: Array) -> Compared:
+    values, outcomes = writes["value"], writes["outcome"]
+    acknowledged = np.unique(values[outcomes == Outcome.OK])
+    unknown = np.setdiff1d(values[outcomes == Outcome.UNKNOWN], acknowledged)
+    failed = np.setdiff1d(values[outcomes == Outcome.FAILED], np.union1d(acknowledged, unknown))
+    there, times = np.unique(held, return_counts=True)
+    sent = np.union1d(np.union1d(acknowledged, unknown), failed)
+    return Compared(
+        name,
+        writes,
+        acknowledged,
+        lost=np.setdiff1d(acknowledged, there, assume_unique=True),
+        duplicated=np.intersect1d(there[times > 1], sent, assume_unique=True),
+        resurrected=np.intersect1d(failed, there, assume_unique=True),
+        extra=np.setdiff1d(there, sent, assume_unique=True),
+        unknown=len(unknown),
+        unknown_there=len(np.intersect1d(unknown, there, assume_unique=True)),
+    )
+
+
+def _found(metric: str, one: Compared) -> Array:
+    return {"lost_writes": one.lost, "duplicated_writes": one.duplicated, "resurrected_writes": one.resurrected}[metric]
+
+
+def _measure(metric: str, compared: Sequence[Compared]) -> Measured:
+    """How many, by set and by client zone."""
+    by: dict[str, int] = {}
+    for one in compared:
+        values = _found(metric, one)
+        by[one.name] = len(values)
+        zones = _operations(one, metric, values).words("zone")
+        for zone in sorted(set(one.writes.names["zone"])):
+            by[zone] = by.get(zone, 0) + int((zones == zone).sum())
+    total = sum(len(_found(metric, one)) for one in compared)
+    return Measured(total, "count", total, total, {name: count(number) for name, number in by.items()})
+
+
+def _operations(one: Compared, metric: str, values: Array) -> Operations:
+    """The operation behind each value: the acknowledged one for a lost value, else the first."""
+    writes = one.writes.at(np.isin(one.writes["value"], values))
+    if metric == "lost_writes":
+        writes = writes.at(writes["outcome"] == Outcome.OK)
+    return writes.at(np.unique(writes["value"], return_index=True)[1])
+
+
+def _evidence(compared: Sequence[Compared]) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    for metric in METRICS:
+        what = metric.removesuffix("_writes")
+        rows_of = [row for one in compared for row in _rows(what, one, _operations(one, metric, _found(metric, one)))]
+        rows.extend(sorted(rows_of, key=lambda row: float(row["ended_s"] or 0))[:EVIDENCE_MAX])
+    return rows
+
+
+def _rows(what: str, one: Compared, writes: Operations) -> list[dict[str, Any]]:
+    writes = writes.at(np.argsort(writes["ended"], kind="stable")[:EVIDENCE_MAX])
+    words = zip(writes.words("zone"), writes.words("endpoint"), strict=True)
+    numbers = zip(writes["value"].tolist(), writes["outcome"].tolist(), writes["ended"].tolist(), strict=True)
+    return [
+        {
+            "what": what,
+            "set": one.name,
+            "value": value,
+            "zone": zone,
+            "endpoint": endpoint,
+            "outcome": Outcome(outcome).name.lower(),
+            "ended_s": None if ended == NOTHING else ended / SECOND_NS,
+        }
+        for (zone, endpoint), (value, outcome, ended) in zip(words, numbers, strict=True)
+    ]
+
+
+def _notes(history: History, node: str, compared: Sequence[Compared]) -> list[str]:
+    notes = []
+    for one in compared:
+        if one.unknown:
+            notes.append(f"{one.name}: {one.unknown} writes had no known outcome; {one.unknown_there} of them are there")
+        if len(one.extra):
+            notes.append(f"{one.name}: {len(one.extra)} values are there that no recorded write sent")
+    return notes + _differing(history.final_reads, node, [one.name for one in compared])
+
+
+def _differing(final: FinalReads, node: str, names: Sequence[str]) -> list[str]:
+    """Where other nodes hold something else once everything was healed, and which could not be read."""
+    notes = [f"no final read of {other}: {error}" for other, error in final.missing.items()]
+    for other, held in final.values.items():
+        for name in names if other != node else ():
+            mine, theirs = final.values[node][name], held.get(name)
+            if theirs is None:
+                notes.append(f"{name}: {other} was not asked for it")
+            elif not np.array_equal(mine, theirs):
+                lacks, more = len(np.setdiff1d(mine, theirs)), len(np.setdiff1d(theirs, mine))
+                notes.append(f"{name}: {other} differs from {node}: {lacks} values missing, {more} more")
+    return notes

@@ -1,0 +1,124 @@
+"""Was the harness itself good enough to measure by, or was it the bottleneck?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from harness.bounds import expectations, judge, show
+from harness.clock import MILLISECOND_NS, SECOND_NS
+from harness.history import NOTHING, Array, History, Operations
+from harness.intervals import measured as measured_part
+from harness.verdict import Finding, Measured, Verdict
+
+
+@dataclass(frozen=True)
+class Instrument:
+    """Too few probes on time, a run that was aborted, or a recording that cannot be read makes the run UNKNOWN.
+
+    `probes_on_time` is the share of the scheduled write probes on kept connections that started within
+    `late_ms`; the worst client zone is the headline. A scheduled probe without any record counts as late.
+    """
+
+    metrics: ClassVar[Mapping[str, str]] = {"probe_lateness_p99": "s", "probes_on_time": "share"}
+    late_ms: float = 10
+    on_time_share: float = 0.95
+
+    def check(self, history: History) -> Finding:
+        probes = measured_part(history, history.operations.where(lane="kept", endpoint="writer").writes)
+        zones = {zone: part for zone in sorted(set(probes.names["zone"])) if len(part := probes.where(zone=zone))}
+        lateness = {zone: _p99(_lateness(part)) for zone, part in zones.items()}
+        on_time = {zone: self._on_time(history, part) for zone, part in zones.items()}
+        measured = {
+            "probe_lateness_p99": _headline(lateness, "s", max(_values(lateness), default=None)),
+            "probes_on_time": _headline(on_time, "share", min(_values(on_time), default=None)),
+        }
+        verdict, sentences = judge(measured, expectations(history, self.metrics))
+        doubts = self._doubts(history, on_time)
+        said = [*doubts, *(sentences or [_said(measured)])]
+        verdict = Verdict.UNKNOWN if doubts else verdict
+        return Finding("instrument", verdict, "; ".join(said), measured, notes=_notes(history), validity=True)
+
+    def _on_time(self, history: History, probes: Operations) -> Measured:
+        on_time = int((_lateness(probes) <= self.late_ms * MILLISECOND_NS).sum())
+        share = on_time / max(len(probes), _scheduled(history, probes))
+        return Measured(share, "share", share, share)
+
+    def _doubts(self, history: History, on_time: Mapping[str, Measured]) -> list[str]:
+        doubts = [f"the run was aborted: {event['reason']}" for event in history.named("aborted")]
+        doubts += [f"not everything could be read: {note}" for note in history.notes]
+        if not on_time:
+            doubts.append("no write probe on a kept connection was recorded")
+        for zone, share in on_time.items():
+            if share.value is not None and share.value < self.on_time_share:
+                doubts.append(
+                    f"only {share.value:.1%} of the scheduled probes of {zone} started within {self.late_ms:g} ms,"
+                    f" {self.on_time_share:.0%} are needed"
+                )
+        return doubts
+
+
+def _lateness(probes: Operations) -> Array:
+    """How long after its intended start each probe started, or was given up as not sent; in ns."""
+    decided = np.where(probes["started"] == NOTHING, probes["ended"], probes["started"])
+    lateness: Array = decided - probes["intended"]
+    return lateness
+
+
+def _p99(lateness: Array) -> Measured:
+    value = float(np.percentile(lateness, 99)) / SECOND_NS
+    return Measured(value, "s", value, value)
+
+
+def _scheduled(history: History, probes: Operations) -> int:
+    """How many probes the schedule asked for, until measuring ended: also those that left no record at all."""
+    said = (history.run.get("probes") or {}).get("kept") or {}
+    steps = np.diff(probes["intended"])
+    cadence = said.get("cadence_ms", 0) * MILLISECOND_NS or (float(np.median(steps)) if len(steps) else 0)
+    if not cadence:
+        return len(probes)
+    # A second is left to a prober that is stopped just before the phase is noted.
+    return int(max(0, history.end - SECOND_NS - int(probes["intended"].min())) / cadence)
+
+
+def _values(by: Mapping[str, Measured]) -> list[float]:
+    return [one.value for one in by.values() if one.value is not None]
+
+
+def _headline(by: Mapping[str, Measured], unit: str, value: float | None) -> Measured:
+    return Measured(value, unit, value, value, by)
+
+
+def _said(measured: Mapping[str, Measured]) -> str:
+    if measured["probes_on_time"].value is None:
+        return "lateness was not measured"
+    return f"{show(measured['probes_on_time'])} of the probes on time, lateness p99 {show(measured['probe_lateness_p99'])}"
+
+
+def _notes(history: History) -> list[str]:
+    return _silent(history.operations) + _loads(history)
+
+
+def _silent(operations: Operations) -> list[str]:
+    numbers = np.bincount(operations["process"][operations["process"] >= 0], minlength=len(operations.names["process"]))
+    if not numbers.any():
+        return []
+    return [f"{name} recorded no operation" for name, n in zip(operations.names["process"], numbers, strict=True) if not n]
+
+
+def _loads(history: History) -> list[str]:
+    """The greatest reading of each figure that a process gave of itself."""
+    greatest: dict[str, dict[str, float]] = {}
+    for event in history.named("instrument"):
+        figures = greatest.setdefault(str(event.data.get("process", "?")), {})
+        for name, value in event.data.items():
+            if isinstance(value, (int, float)) and not isinstance(value, bool):
+                figures[name] = max(figures.get(name, value), value)
+    return [f"{process}: {_figures(figures)}" for process, figures in sorted(greatest.items()) if figures]
+
+
+def _figures(figures: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} at most {value:.3g}" for name, value in sorted(figures.items()))

@@ -1,0 +1,113 @@
+"""How long from a fault's effect until service was stable again, and until every replica was in sync?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from harness.bounds import expectations, judge, show
+from harness.clock import SECOND_NS
+from harness.history import FaultRecord, History
+from harness.intervals import SETTLED_S, Gap, Lane, episode, lanes
+from harness.verdict import Finding, Measured
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """`recovery`: from the first failing write probe after the injection (else the injection) until, in every client
+    zone, writes are acknowledged and none fails for 5 s. `redundancy_recovery`: from there to the first `cluster`
+    event that says healthy after the fault was healed. The worst fault is the headline; `by` has each, if several.
+    """
+
+    metrics: ClassVar[Mapping[str, str]] = {"recovery": "s", "redundancy_recovery": "s"}
+
+    def check(self, history: History) -> Finding:
+        fired = [fault for fault in history.faults if fault.injecting is not None]
+        kept = [lane for lane in lanes(history, "writer", reads=False) if lane.lane == "kept"]
+        service = {fault.id: _service(history, fault, kept) for fault in fired}
+        redundancy = {fault.id: _redundancy(history, fault, kept) for fault in fired}
+        measured = {"recovery": _worst(service), "redundancy_recovery": _worst(redundancy)}
+        verdict, sentences = judge(measured, expectations(history, self.metrics))
+        said = sentences or _said(measured, bool(fired))
+        notes = [note for fault in fired for note in _notes(history, fault, kept)]
+        return Finding("recovery", verdict, "; ".join([*said, *_rejoined(history)]), measured, notes=notes)
+
+
+def _worst(by_fault: Mapping[str, Measured]) -> Measured:
+    if not by_fault:
+        return Measured(None, "s")
+    headline = max(by_fault.values(), key=lambda one: (one.value is None, one.upper is None, one.value or 0))
+    return Measured(headline.value, "s", headline.lower, headline.upper, by_fault if len(by_fault) > 1 else {})
+
+
+def _gaps(history: History, fault: FaultRecord, kept: Sequence[Lane]) -> list[Gap]:
+    return [gap for lane in kept for gap in episode(lane, fault, history.end)]
+
+
+def _effect(fault: FaultRecord, gaps: Sequence[Gap]) -> tuple[int, int]:
+    """When the fault took effect, earliest and latest, in ns."""
+    injecting = fault.injecting or 0
+    if not gaps:
+        return injecting, injecting if fault.injected is None else fault.injected
+    return max(injecting, min(gap.last_ok for gap in gaps)), max(injecting, min(gap.begins for gap in gaps))
+
+
+def _service(history: History, fault: FaultRecord, kept: Sequence[Lane]) -> Measured:
+    if not kept or any(lane.unusable for lane in kept):
+        return Measured(None, "s")
+    gaps = _gaps(history, fault, kept)
+    if not gaps:
+        return Measured(0.0, "s", 0.0, max(lane.longest_s for lane in kept))
+    earliest, latest = _effect(fault, gaps)
+    proven = max(gap.begins if gap.failing_until is None else gap.failing_until for gap in gaps)
+    lower = max(0, proven - latest - max(gap.allowance for gap in gaps)) / SECOND_NS
+    ends = [gap.first_ok for gap in gaps if gap.first_ok is not None]
+    if len(ends) < len(gaps):
+        return Measured(lower, "s", lower, None)
+    if max(ends) + SETTLED_S * SECOND_NS > history.end:
+        return Measured(None, "s", lower)
+    upper = (max(ends) - earliest) / SECOND_NS
+    return Measured((lower + upper) / 2, "s", lower, upper)
+
+
+def _redundancy(history: History, fault: FaultRecord, kept: Sequence[Lane]) -> Measured:
+    """Known to within the time between two looks at the cluster."""
+    if fault.healed is None or not history.named("cluster"):
+        return Measured(None, "s")
+    earliest, latest = _effect(fault, _gaps(history, fault, kept))
+    looks = [event for event in history.named("cluster") if event.at >= fault.healed]
+    healthy = next((event.at for event in looks if event.data.get("healthy")), None)
+    missing = [event.at for event in looks if healthy is None or event.at < healthy]
+    lower = max(0, max([fault.healed, *missing]) - latest) / SECOND_NS
+    if healthy is None:
+        return Measured(lower, "s", lower, None)
+    upper = (healthy - earliest) / SECOND_NS
+    return Measured((lower + upper) / 2, "s", lower, upper)
+
+
+def _said(measured: Mapping[str, Measured], fired: bool) -> list[str]:
+    if not fired:
+        return ["no fault to recover from"]
+    return [f"{metric} {show(one)}" for metric, one in measured.items()]
+
+
+def _rejoined(history: History) -> list[str]:
+    return [f"{event['node']} rejoined by {event['way']} at {event.at / SECOND_NS:.1f} s" for event in history.named("rejoin")]
+
+
+def _notes(history: History, fault: FaultRecord, kept: Sequence[Lane]) -> list[str]:
+    gaps = _gaps(history, fault, kept)
+    ends = [gap.first_ok for gap in gaps if gap.first_ok is not None]
+    if not gaps:
+        return [f"{fault.id}: no write probe failed; it had no effect on writes"]
+    notes = []
+    if ends:
+        first = (min(ends) - _effect(fault, gaps)[1]) / SECOND_NS
+        notes.append(f"{fault.id}: the first acknowledged write came {first:.2f} s after the effect")
+        held = (history.end - max(ends)) / SECOND_NS
+        if len(ends) == len(gaps) and held < SETTLED_S:
+            notes.append(f"{fault.id}: writes were back for {held:.2f} s when measuring ended; stable is {SETTLED_S:g} s")
+    if len(ends) < len(gaps):
+        notes.append(f"{fault.id}: writes were not back in every client zone when measuring ended")
+    return notes

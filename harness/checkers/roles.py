@@ -1,0 +1,77 @@
+"""Did the primary change without a fault that could have caused it?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from harness.bounds import expectations, judge
+from harness.clock import SECOND_NS
+from harness.history import Event, History
+from harness.verdict import Finding, Verdict, count
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Counts the nodes that became primary at a time when no role-changing fault was, or had lately been, in force.
+
+    A fault explains what happens from its injection until `grace_s` seconds after it was healed. A role change that
+    nothing explains makes the run UNKNOWN, since the faults are then not what was measured, unless the scenario bounds
+    `unplanned_role_changes`: then it is judged like any other metric.
+    """
+
+    metrics: ClassVar[Mapping[str, str]] = {"unplanned_role_changes": "count"}
+    grace_s: float = 60
+
+    def check(self, history: History) -> Finding:
+        readings = history.named("role")
+        expected = expectations(history, self.metrics)
+        if not readings and (expected or history.run["topology"].get("expected_roles")):
+            return Finding("roles", Verdict.UNKNOWN, "no node's role was ever read", validity=not expected)
+        begin = history.phase("steady") or 0
+        changes = [event for event in _promotions(readings) if event.at >= begin]
+        unplanned = [event for event in changes if not self._explained(history, event)]
+        measured = {"unplanned_role_changes": count(len(unplanned))}
+        verdict, sentences = judge(measured, expected)
+        if not expected and unplanned:
+            verdict = Verdict.UNKNOWN
+        listed = [_sentence(event) for event in unplanned] or ["no role change without a fault"]
+        planned = [_sentence(event) for event in changes if event not in unplanned]
+        evidence = [_row(event, event not in unplanned) for event in changes]
+        return Finding("roles", verdict, "; ".join([*sentences, *listed]), measured, evidence, planned, validity=not expected)
+
+    def _explained(self, history: History, event: Event) -> bool:
+        for fault in history.faults:
+            if fault.changes_roles and fault.injecting is not None:
+                over = history.end if fault.healed is None else fault.healed + int(self.grace_s * SECOND_NS)
+                if fault.injecting <= event.at <= over:
+                    return True
+        return False
+
+
+def _promotions(readings: list[Event]) -> Iterator[Event]:
+    """The readings at which a node had become primary; the first primary of all was so from the beginning.
+
+    A node that could not be read in between, and is primary as before, did not become it.
+    """
+    definite: dict[str, str] = {}
+    had_primary = False
+    for event in readings:
+        node, role = event["node"], event["role"]
+        if role not in ("primary", "replica"):
+            continue
+        was = definite.get(node)
+        if role == "primary" and was != "primary" and (was or had_primary):
+            yield event
+        had_primary = had_primary or role == "primary"
+        definite[node] = role
+
+
+def _sentence(event: Event) -> str:
+    return f"{event['node']} became primary at {event.at / SECOND_NS:.1f} s"
+
+
+def _row(event: Event, planned: bool) -> dict[str, Any]:
+    row = {"node": event["node"], "at_s": event.at / SECOND_NS, "planned": planned}
+    return {**row, "timeline": event.data["timeline"]} if "timeline" in event.data else row

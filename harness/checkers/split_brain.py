@@ -1,0 +1,129 @@
+"""Did two nodes acknowledge writes at the same time, for how long, and how many?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from harness.bounds import expectations, judge, show
+from harness.clock import SECOND_NS
+from harness.history import NOTHING, History, Operations, Outcome
+from harness.intervals import overlaps
+from harness.verdict import Finding, Measured, Verdict
+
+NODE = "node:"
+TOGETHER_S = 1.0  # acknowledgements of one node no further apart belong together
+
+
+@dataclass(frozen=True)
+class Reign:
+    """A time in which one node acknowledged writes, in ns.
+
+    It did so from `surely_from` to `surely_to` (the end of the first acknowledgement, the start of the last), and not
+    before `perhaps_from` nor after `perhaps_to` (the nearest writes that it did not acknowledge).
+    """
+
+    node: str
+    surely_from: int
+    surely_to: int
+    perhaps_from: int
+    perhaps_to: int
+
+
+@dataclass(frozen=True)
+class SplitBrain:
+    """Compares when each node acknowledged the writes that its prober sent to it directly.
+
+    Without a bound in the scenario, a split brain that is proven FAILs; one that merely cannot be excluded, because a
+    switch was quicker than the probes can tell, is only noted.
+    """
+
+    metrics: ClassVar[Mapping[str, str]] = {"split_brain": "s"}
+
+    def check(self, history: History) -> Finding:
+        expected = expectations(history, self.metrics)
+        probes = history.operations.writes
+        asked = [name for name in probes.names["endpoint"] if name.startswith(NODE)]
+        probes = probes.where(endpoint=asked)
+        probes = probes.at(probes["started"] != NOTHING)
+        if not len(probes):
+            verdict, said = judge({}, expected)
+            return Finding("split_brain", verdict, "; ".join(["no node was asked directly to write", *said]))
+        reigns = [reign for name in asked for reign in _reigns(name.removeprefix(NODE), probes.where(endpoint=name))]
+        evidence = _evidence(reigns, probes)
+        measured = {"split_brain": _measure(reigns, proven=bool(evidence))}
+        verdict, sentences = judge(measured, expected)
+        if not expected and evidence:
+            verdict = Verdict.FAIL
+        return Finding("split_brain", verdict, _summary(measured["split_brain"], sentences, evidence), measured, evidence)
+
+
+def _reigns(node: str, probes: Operations) -> list[Reign]:
+    ok = probes.at(probes["outcome"] == Outcome.OK)
+    ok = ok.at(np.argsort(ok["started"], kind="stable"))
+    others = probes.at((probes["outcome"] != Outcome.OK) & (probes["ended"] != NOTHING))
+    refused_from, refused_to = np.sort(others["started"]), np.sort(others["ended"])
+    apart = np.flatnonzero(np.diff(ok["started"]) > TOGETHER_S * SECOND_NS) + 1
+    reigns = []
+    for part in np.split(np.arange(len(ok)), apart) if len(ok) else ():
+        first, last = part[0], part[-1]
+        begin, end = int(ok["started"][first]), int(ok["ended"][last])
+        earlier = refused_from[refused_from < begin]
+        later = refused_to[refused_to > end]
+        sure = int(ok["ended"][first])
+        reigns.append(
+            Reign(
+                node,
+                sure,
+                max(sure, int(ok["started"][last])),
+                int(earlier[-1]) if len(earlier) else begin,
+                int(later[0]) if len(later) else end,
+            )
+        )
+    return reigns
+
+
+def _measure(reigns: Sequence[Reign], proven: bool) -> Measured:
+    surely = sum(b - a for a, b, _ in overlaps([(r.node, r.surely_from, r.surely_to) for r in reigns])) / SECOND_NS
+    perhaps = sum(b - a for a, b, _ in overlaps([(r.node, r.perhaps_from, r.perhaps_to) for r in reigns])) / SECOND_NS
+    return Measured((surely + perhaps) / 2 if proven else 0.0, "s", surely, perhaps)
+
+
+def _evidence(reigns: Sequence[Reign], probes: Operations) -> list[dict[str, Any]]:
+    """A row for each time in which one node acknowledged a write between two acknowledgements of another."""
+    rows = []
+    for one in reigns:
+        for other in reigns:
+            within = _acknowledged(probes, other.node, one.surely_from, one.surely_to) if other.node != one.node else None
+            if within is None or not len(within):
+                continue
+            start, stop = int(within["started"].min()), int(within["ended"].max())
+            rows.append(
+                {
+                    "from_s": start / SECOND_NS,
+                    "to_s": stop / SECOND_NS,
+                    "writes": {
+                        other.node: len(within),
+                        one.node: len(_acknowledged(probes, one.node, start, stop)),
+                    },
+                }
+            )
+    return rows
+
+
+def _acknowledged(probes: Operations, node: str, start: int, stop: int) -> Operations:
+    """A node's acknowledged writes that lie wholly within an interval."""
+    ok = probes.at((probes["outcome"] == Outcome.OK) & (probes["started"] >= start) & (probes["ended"] <= stop))
+    return ok.where(endpoint=f"{NODE}{node}")
+
+
+def _summary(measured: Measured, sentences: Sequence[str], evidence: Sequence[Mapping[str, Any]]) -> str:
+    if not evidence:
+        unclear = f"; up to {measured.upper:.3f} s cannot be excluded" if measured.upper else ""
+        return "; ".join([f"never did two nodes acknowledge writes at once{unclear}", *sentences])
+    pairs = {frozenset(row["writes"]): row for row in evidence}
+    who = "; ".join(" and ".join(sorted(pair)) for pair in pairs)
+    return "; ".join([f"{who} acknowledged writes at once", *(sentences or [f"split_brain {show(measured)}"])])

@@ -1,0 +1,70 @@
+"""Was each fault really there, by the word of somebody other than its injector, and was it gone afterwards?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from harness.history import FaultRecord, History
+from harness.verdict import Finding, Verdict
+
+STAGES = ("before", "begin", "end", "after")
+
+
+@dataclass(frozen=True)
+class Witness:
+    """A fault that hit nothing, was not injected or not healed, or lacks a witness makes the run UNKNOWN.
+
+    Every vantage point must have looked before, at the beginning, just before healing and after; have seen what was
+    expected each time; and see after the fault what it saw before.
+    """
+
+    metrics: ClassVar[Mapping[str, str]] = {}
+
+    def check(self, history: History) -> Finding:
+        if not history.faults:
+            return Finding("witness", Verdict.PASS, "no fault was planned", validity=True)
+        doubts = [doubt for fault in history.faults for doubt in _doubts(fault)]
+        if doubts:
+            return Finding("witness", Verdict.UNKNOWN, "; ".join(doubts), validity=True)
+        said = "; ".join(_sentence(fault) for fault in history.faults)
+        return Finding("witness", Verdict.PASS, said, validity=True)
+
+
+def _sentence(fault: FaultRecord) -> str:
+    vantages = sorted({witness.vantage for witness in fault.witnesses})
+    return f"{fault.kind} of {', '.join(fault.hit)} was seen by {', '.join(vantages)}"
+
+
+def _doubts(fault: FaultRecord) -> Iterator[str]:
+    name = f"{fault.kind} of {fault.target} ({fault.id})"
+    if fault.error:
+        yield f"{name} failed: {fault.error}"
+    if fault.injected is None:
+        yield f"{name} was never injected"
+        return
+    if not fault.hit:
+        yield f"{name} hit nothing"
+    if fault.healed is None:
+        yield f"{name} was not healed"
+    if not fault.witnesses:
+        yield f"{name} was witnessed by nobody"
+    for vantage in dict.fromkeys(witness.vantage for witness in fault.witnesses):
+        yield from (f"{name}: {doubt}" for doubt in _doubts_at(fault, vantage))
+
+
+def _doubts_at(fault: FaultRecord, vantage: str) -> Iterator[str]:
+    readings = {witness.stage: witness for witness in fault.witnesses if witness.vantage == vantage}
+    for stage in STAGES:
+        if stage not in readings:
+            yield f"{vantage} did not look {_when(stage)}"
+        elif not readings[stage].shown:
+            yield f"{vantage} saw '{readings[stage].seen}' {_when(stage)}, expected '{readings[stage].expected}'"
+    before, after = readings.get("before"), readings.get("after")
+    if before and after and after.shown and before.seen != after.seen:
+        yield f"{vantage} saw '{after.seen}' after it, and '{before.seen}' before"
+
+
+def _when(stage: str) -> str:
+    return {"before": "before it", "begin": "at its beginning", "end": "just before healing", "after": "after it"}[stage]

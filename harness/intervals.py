@@ -1,0 +1,258 @@
+"""When was an endpoint not served, and which part of the run was before, during and after the faults?
+
+Probes tell: one acknowledged proves service at some instant between its start and its end; one that failed proves
+none from its start to its end. Everything between two acknowledgements is a gap, known to within two bounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from harness.clock import MILLISECOND_NS, SECOND_NS
+from harness.history import NOTHING, Array, FaultRecord, History, Operations, Outcome
+
+PROBE_LANES = ("kept", "fresh")
+SETTLED_S = 5.0  # service is stable when nothing failed for so long
+DEADLINE_MS = 500.0  # of a probe, in a history that does not say
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Time between two acknowledgements in which probes failed, or were missing for too long; times in ns.
+
+    `last_ok` is when the last acknowledged probe before it started, `first_ok` when the first one after it ended (None:
+    never); `failing_from`, `failing_until` frame the evidence (None without any); `allowance` is twice the normal latency.
+    """
+
+    last_ok: int
+    first_ok: int | None
+    failing_from: int | None
+    failing_until: int | None
+    allowance: int
+
+    @property
+    def begins(self) -> int:
+        """The first sign of it."""
+        return self.last_ok if self.failing_from is None else self.failing_from
+
+    @property
+    def lower_s(self) -> float:
+        """The truth cannot be shorter, in seconds."""
+        if self.failing_from is None or self.failing_until is None:
+            return 0.0
+        return max(0, self.failing_until - self.failing_from - self.allowance) / SECOND_NS
+
+    @property
+    def upper_s(self) -> float | None:
+        """The truth cannot be longer, in seconds; None when it had not ended."""
+        return None if self.first_ok is None else (self.first_ok - self.last_ok) / SECOND_NS
+
+
+@dataclass(frozen=True)
+class Lane:
+    """One client zone's probes of one endpoint over one sort of connection.
+
+    `outages` are the gaps that count, in order; `longest_s` is the longest time between two acknowledgements of all,
+    outage or not; `ok`, `failing` and `not_sent` count probes; `silent_s` is how long before the end of measuring
+    the lane fell silent: nothing acknowledged any more, and nothing seen to fail either.
+    """
+
+    zone: str
+    lane: str
+    outages: Sequence[Gap]
+    longest_s: float
+    silent_s: float
+    ok: int
+    failing: int
+    not_sent: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.zone} {self.lane}"
+
+    @property
+    def unusable(self) -> str | None:
+        """Why this lane cannot tell, if it cannot: it asked nothing, fell silent, or contradicts itself."""
+        if not self.ok and not self.failing:
+            return f"{self.name}: none of its probes was sent and ended"
+        if self.silent_s:
+            return f"{self.name}: neither an answer nor a failure in the last {self.silent_s:.2f} s"
+        for gap in self.outages:
+            if gap.upper_s is not None and gap.lower_s > gap.upper_s:
+                return f"{self.name}: an outage of at least {gap.lower_s:.3f} s and at most {gap.upper_s:.3f} s cannot be"
+        return None
+
+
+def lanes(history: History, endpoint: str, reads: bool) -> list[Lane]:
+    """The probes of an endpoint by client zone and lane, those of the steady state and after."""
+    probes = history.operations.where(endpoint=endpoint, lane=PROBE_LANES)
+    probes = measured(history, probes.reads if reads else probes.writes)
+    return [
+        lane_of(history, endpoint, zone, lane, chosen)
+        for zone in sorted(set(probes.names["zone"]))
+        for lane in PROBE_LANES
+        if len(chosen := probes.where(zone=zone, lane=lane))
+    ]
+
+
+def measured(history: History, operations: Operations) -> Operations:
+    """The operations that were meant to start while the run was being measured: from the steady state to the end."""
+    begin = history.phase("steady") or 0
+    return operations.at((operations["intended"] >= begin) & (operations["intended"] <= history.end))
+
+
+def lane_of(history: History, endpoint: str, zone: str, lane: str, probes: Operations) -> Lane:
+    """Judges one lane's probes, of which there is at least one."""
+    deadline = _deadline(history, endpoint, lane)
+    sent = probes["started"] != NOTHING
+    ok = probes.at(sent & (probes["outcome"] == Outcome.OK))
+    ok = ok.at(np.argsort(ok["ended"], kind="stable"))
+    failing = _failing(probes, before=history.end - deadline)
+    first = int(probes["intended"].min())
+    # Gap i lies between the latest start of the acknowledgements so far and the next one's end. Whatever order they
+    # overlapped in, no instant of service lies within it, and so no outage is longer.
+    last_ok = np.concatenate([[first], np.maximum.accumulate(ok["started"])]) if len(ok) else np.array([first])
+    next_ok = ok["ended"]
+    lengths = next_ok - last_ok[:-1]
+    silence = deadline + _cadence(probes)
+    allowance = 2 * int(np.median(ok["ended"] - ok["started"])) if len(ok) else 0
+    gap_of = np.maximum(np.searchsorted(last_ok, failing["started"], side="right") - 1, 0)
+    counted = np.union1d(gap_of, np.flatnonzero(lengths > silence))
+    of_gap = zip(np.searchsorted(gap_of, counted), np.searchsorted(gap_of, counted, side="right"), strict=True)
+    outages = [
+        _gap(i, last_ok, next_ok, failing.at(np.arange(a, b)), allowance)
+        for i, (a, b) in zip(counted.tolist(), of_gap, strict=True)
+    ]
+    longest = float(lengths.max()) / SECOND_NS if len(ok) else 0.0
+    quiet = history.end - max(int(last_ok[-1]), *failing["started"][-1:].tolist(), 0)
+    silent = quiet / SECOND_NS if quiet > silence + deadline + SECOND_NS else 0.0
+    return Lane(zone, lane, outages, longest, silent, len(ok), len(failing), int((~sent).sum()))
+
+
+def _failing(probes: Operations, before: int) -> Operations:
+    """The probes that are evidence of failing: sent, ended, and with their whole deadline before measuring ended.
+
+    One that was never sent says nothing of the endpoint; one without an end only that its process was stopped.
+    """
+    ended = (probes["ended"] != NOTHING) | (probes["answered"] != NOTHING)
+    bad = (probes["outcome"] == Outcome.FAILED) | (probes["outcome"] == Outcome.UNKNOWN)
+    found = probes.at(bad & ended & (probes["started"] != NOTHING) & (probes["started"] <= before))
+    return found.at(np.argsort(found["started"], kind="stable"))
+
+
+def _gap(index: int, last_ok: Array, next_ok: Array, failing: Operations, allowance: int) -> Gap:
+    closes = int(next_ok[index]) if index < len(next_ok) else None
+    begin = int(last_ok[index])
+    if not len(failing):
+        return Gap(begin, closes, None, None, allowance)
+    return Gap(begin, closes, int(failing["started"].min()), _failing_until(failing, closes), allowance)
+
+
+def _failing_until(failing: Operations, closes: int | None) -> int:
+    """Until when nothing was served, as far as the failing probes of a gap prove it.
+
+    A late answer proves it until it came. But service is back with its first sign: the next acknowledgement, or the first
+    late answer once no later probe failed any more. What one connection still waited for after that proves nothing
+    of the others (a paused server answers its parked connections one by one, a replaced one much later).
+    """
+    answered = failing["answered"]
+    until = int(np.where(answered != NOTHING, answered, failing["ended"]).max())
+    signs = answered[answered > failing["started"].max()].tolist() + ([] if closes is None else [closes])
+    return int(min([until, *signs]))
+
+
+def _deadline(history: History, endpoint: str, lane: str) -> int:
+    """A lane's deadline in ns, from the run's `probes` (`fresh`, `kept`, or `reader` for the kept reads)."""
+    said: Mapping[str, Any] = history.run.get("probes") or {}
+    keys = (f"{endpoint} {lane}", endpoint, lane) if lane == "kept" else (f"{endpoint} {lane}", lane)
+    known: Mapping[str, float] = next((said[key] for key in keys if isinstance(said.get(key), Mapping)), {})
+    return int(known.get("deadline_ms", DEADLINE_MS) * MILLISECOND_NS)
+
+
+def _cadence(probes: Operations) -> int:
+    """The usual time between two intended starts, in ns."""
+    steps = np.diff(probes["intended"])
+    return int(np.median(steps)) if len(steps) else 0
+
+
+# --- parts of the run -----------------------------------------------------------------------------------------
+
+
+def episode(lane: Lane, fault: FaultRecord, end: int) -> list[Gap]:
+    """The outages of a lane that a fault brought about: from the first one after it, until service was stable.
+
+    An outage belongs when it begins from the injection on (a probe may have been under way then), at most
+    `SETTLED_S` after the fault was healed or after the outage before it.
+    """
+    if fault.injecting is None:
+        return []
+    settled = int(SETTLED_S * SECOND_NS)
+    horizon = (end if fault.healed is None else fault.healed) + settled
+    found: list[Gap] = []
+    for gap in lane.outages:
+        after = gap.first_ok is None or gap.first_ok > fault.injecting
+        started_with_it = gap.begins >= fault.injecting - gap.allowance - MILLISECOND_NS or gap.failing_from is None
+        if after and started_with_it and gap.last_ok <= horizon:
+            found.append(gap)
+            horizon = max(horizon, (end if gap.first_ok is None else gap.first_ok) + settled)
+    return found
+
+
+def phases(history: History) -> dict[str, tuple[int, int]]:
+    """The parts of the measured time as half-open intervals in ns: `before`, `fault` and `after`.
+
+    `fault` lasts from the first injection until all are healed and writes at the writer endpoint are back in
+    every client zone. Without a fault there is only `before`.
+    """
+    begin, end = history.phase("steady") or 0, history.end
+    fired = [fault for fault in history.faults if fault.injecting is not None]
+    if not fired:
+        return {"before": (begin, end + 1)}
+    first = min(fault.injecting for fault in fired if fault.injecting is not None)
+    over = max(end if fault.healed is None else fault.healed for fault in fired)
+    for lane in lanes(history, "writer", reads=False):
+        gaps = [gap for fault in fired if lane.lane == "kept" for gap in episode(lane, fault, end)]
+        over = max([over, *(end if gap.first_ok is None else gap.first_ok for gap in gaps)])
+    over = min(over, end)
+    found = {"before": (begin, first), "fault": (first, over), "after": (over, end + 1)}
+    return {name: (start, stop) for name, (start, stop) in found.items() if stop > start}
+
+
+def during(operations: Operations, interval: tuple[int, int]) -> Operations:
+    """The operations that were meant to start within a half-open interval (ns)."""
+    start, stop = interval
+    return operations.at((operations["intended"] >= start) & (operations["intended"] < stop))
+
+
+def intended(history: History) -> Operations:
+    """The workload's operations that were meant to be, and that had their whole deadline to be answered in."""
+    chosen = measured(history, history.operations.where(lane="workload"))
+    return chosen.at(chosen["intended"] <= history.end - int(deadline_s(history) * SECOND_NS))
+
+
+def deadline_s(history: History) -> float:
+    """The workload's deadline in seconds; the strictest of several; 1 s when the history does not say."""
+    workloads: Sequence[Mapping[str, Any]] = history.run.get("workloads") or ()
+    said = [w.get("deadline_s", (w.get("options") or {}).get("deadline_s")) for w in workloads]
+    return float(min((s for s in said if s is not None), default=1.0))
+
+
+def overlaps(intervals: Sequence[tuple[str, int, int]]) -> Iterator[tuple[int, int, frozenset[str]]]:
+    """Where intervals (owner, from, to) of at least two owners overlap: (from, to, owners), in order."""
+    edges = sorted({edge for _, start, stop in intervals for edge in (start, stop)})
+    for start, stop in pairwise(edges):
+        owners = frozenset(owner for owner, a, b in intervals if a <= start and b >= stop)
+        if len(owners) > 1:
+            yield start, stop, owners
+
+
+def authority(history: History) -> str | None:
+    """The node whose final read counts: the one named by an `authority` event, else the last primary seen."""
+    named = [event["node"] for event in history.named("authority")]
+    primaries = [event["node"] for event in history.named("role") if event["role"] == "primary"]
+    return next((str(found[-1]) for found in (named, primaries) if found), None)
