@@ -36,6 +36,7 @@ from pydantic import (
     create_model,
     model_validator,
 )
+from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError, core_schema
 
 from harness import conditions, registry, targets, units
@@ -247,7 +248,10 @@ def as_run(scenario: Scenario) -> dict[str, Any]:
 
 def schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of a scenario file, with which editors complete and check it."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_file_model().model_json_schema()}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **_file_model().model_json_schema(schema_generator=_Untitled),
+    }
 
 
 def options(cls: type[Any]) -> dict[str, dict[str, Any]]:
@@ -255,7 +259,7 @@ def options(cls: type[Any]) -> dict[str, dict[str, Any]]:
 
     An option that must be given has `required: true` there, any other its `default`, written with its unit.
     """
-    described = _model(cls).model_json_schema()
+    described = _model(cls).model_json_schema(schema_generator=_Untitled)
     required = described.get("required", ())
     return {name: {**about, "required": name in required} for name, about in described.get("properties", {}).items()}
 
@@ -449,6 +453,13 @@ _AS_TEXT = {
 }
 
 
+class _Untitled(GenerateJsonSchema):
+    """Leaves out the titles that would only say each name again."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
+
+
 class _Strict(BaseModel):
     """Takes each value as it is written, and no key that it does not know."""
 
@@ -497,13 +508,13 @@ class _Timed(_Strict):
 
 
 class _Bounded(_Strict):
-    """A bound has a min, a max, or both."""
+    """A bound on a metric: `min`, `max` or both. `during` is a phase, without it the metric's headline is meant."""
 
     model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": ["min"]}, {"required": ["max"]}]})
 
 
 def _model(*classes: type[Any], base: type[_Strict] = _Strict, without: Sequence[str] = (), name: str = "", **more: Any) -> Any:
-    """The model of some dataclasses' options, `more` fields first; the last class describes it."""
+    """The model of some dataclasses' options, `more` fields first; the last class describes it, or `base` one with a `name`."""
     found: dict[str, Any] = dict(more)
     for cls in classes:
         hints = get_type_hints(cls, include_extras=True)
@@ -512,7 +523,7 @@ def _model(*classes: type[Any], base: type[_Strict] = _Strict, without: Sequence
                 found[option.name] = _option(option, hints[option.name])
             elif option.name in found and option.name not in more:
                 raise TypeError(f"{cls.__name__}.{option.name} cannot be an option: every fault has one of that name")
-    described = classes[-1]
+    described = base if name else classes[-1]
     return create_model(name or described.__name__, __base__=base, __doc__=described.__doc__, **found)
 
 

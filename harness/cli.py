@@ -1,0 +1,411 @@
+"""What can be done from a shell, and how does each of it end?
+
+Only click is imported at the start; engines, load and numbers are imported by the command that needs them.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+
+import click
+
+from harness.errors import HarnessError, RuntimeUnavailable, UsageError
+
+if TYPE_CHECKING:
+    from harness.scenario import Scenario
+
+USAGE, CRASH, INTERRUPTED = 2, 4, 130
+UNKNOWN = 3
+# From best to worst: a bound that was seen broken outweighs a run that cannot tell, as in harness.verdict.
+BY_BADNESS = (0, UNKNOWN, 1, CRASH)
+SUFFIXES = (".yaml", ".yml")
+
+EXIT_CODES = """
+\b
+Exit codes:
+  0  PASS: every expectation held
+  1  FAIL: a bound was seen broken
+  2  the command or a scenario file cannot be used
+  3  UNKNOWN: the run cannot tell
+  4  the harness itself crashed
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Carries one command out and ends the process with its exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    shown = "--traceback" in arguments
+    try:
+        code = cli.main(list(arguments), prog_name="harness", standalone_mode=False, obj=shown)
+    except click.Abort:
+        _complain("interrupted")
+        code = INTERRUPTED
+    except click.ClickException as problem:
+        problem.show()
+        code = USAGE
+    except Exception as problem:  # noqa: BLE001 (whatever it is, the user gets one line and the exit code that says so)
+        code = _failed(problem, shown)
+    sys.exit(code or 0)
+
+
+def _failed(problem: Exception, shown: bool) -> int:
+    """Says what went wrong, in one line where nobody asked for more; returns the exit code."""
+    if shown:
+        traceback.print_exception(problem)
+    if isinstance(problem, UsageError):
+        _complain(str(problem))
+        return USAGE
+    if isinstance(problem, HarnessError):
+        _complain(f"{'this machine cannot run it' if isinstance(problem, RuntimeUnavailable) else 'UNKNOWN'}: {problem}")
+        return UNKNOWN
+    with tempfile.NamedTemporaryFile("w", prefix="harness-crash-", suffix=".txt", delete=False, encoding="utf-8") as file:
+        traceback.print_exception(problem, file=file)
+    first = (str(problem).splitlines() or [""])[0]
+    _complain(f"the harness crashed: {type(problem).__name__}: {first}; its traceback is in {file.name}")
+    return CRASH
+
+
+def _complain(text: str) -> None:
+    click.echo(text, err=True)
+
+
+class _Command(click.Command):
+    """A command that can be asked for the traceback of its failure, which `main` shows."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        shown = "Show where in the harness it failed, too."
+        self.params.append(click.Option(["--traceback"], is_flag=True, expose_value=False, help=shown))
+
+
+class _Group(click.Group):
+    command_class = _Command
+
+
+@click.group(cls=_Group, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="failover-harness", prog_name="harness")
+def cli() -> None:
+    """Starts real multi-node databases, breaks them on purpose under load, and says what clients lost.
+
+    \b
+    Examples:
+      harness validate scenarios
+      harness run scenarios/rds_multi_az/writer_crash.yaml
+      harness judge reports/rds_multi_az/writer_crash/latest
+    """
+
+
+_FILES = click.argument("paths", metavar="FILE|FOLDER...", nargs=-1, required=True, type=click.Path(path_type=Path))
+_FOLDER = click.argument("folder", metavar="FOLDER", type=click.Path(path_type=Path, exists=True, file_okay=False))
+
+
+# --- scenarios ------------------------------------------------------------------------------------------------
+
+
+@cli.command(epilog="Exit codes: 0 when all are valid, 2 otherwise.")
+@_FILES
+def validate(paths: Sequence[Path]) -> int:
+    """Checks scenario files without running anything.
+
+    Each problem is one line, FILE:LINE:COLUMN: what is wrong; what would be right. Of a folder, all the YAML
+    files below it are checked.
+
+    \b
+    Examples:
+      harness validate scenarios/rds_multi_az/writer_crash.yaml
+      harness validate scenarios
+    """
+    invalid = 0
+    for file in _files(paths):
+        try:
+            click.echo(f"{file}: valid: {_load(file).title}")
+        except UsageError as problem:
+            invalid += 1
+            _complain(str(problem))
+    return USAGE if invalid else 0
+
+
+class _Ended(NamedTuple):
+    """How one of several runs ended."""
+
+    scenario: str
+    code: int
+    verdict: str
+    reason: str
+    report: str
+
+
+@cli.command(epilog=EXIT_CODES)
+@_FILES
+@click.option(
+    "--runtime",
+    type=click.Choice(["auto", "docker", "local"]),
+    default="auto",
+    show_default=True,
+    help="Where the nodes live: containers (docker), namespaces of this machine (local), or what this machine can do (auto).",
+)
+@click.option(
+    "--reports",
+    metavar="DIR",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("reports"),
+    show_default=True,
+    help="The folder to write to: DIR/<scenario>/<time>/, and DIR/<scenario>/latest points at the newest.",
+)
+@click.option("--seed", metavar="N", type=int, help="A whole number that repeats a run's random choices.  [default: drawn anew]")
+def run(paths: Sequence[Path], runtime: str, reports: Path, seed: int | None) -> int:
+    """Runs scenarios: start, load, break, heal, judge, report.
+
+    Prints the verdict and the reason; the last line is the path of report.html. All files are checked before the
+    first one runs. Several are run one after the other; a table sums them up, and the exit code is the worst one's.
+
+    \b
+    Examples:
+      harness run scenarios/rds_multi_az/writer_crash.yaml
+      harness run scenarios/rds_multi_az --runtime docker --reports out --seed 42
+    """
+    scenarios = _load_all(paths)
+    drawn = random.randrange(2**32) if seed is None else seed
+    ended = [_run_one(scenario, runtime, reports, drawn) for scenario in scenarios]
+    if len(ended) > 1:
+        _sum_up(ended)
+    return max((end.code for end in ended), key=BY_BADNESS.index)
+
+
+def _run_one(scenario: Scenario, runtime: str, reports: Path, seed: int) -> _Ended:
+    from harness import runner
+
+    click.echo(f"{scenario.name}: {scenario.title} (seed {seed})", err=True)
+    try:
+        result = runner.run(scenario, runtime=runtime, reports=reports, seed=seed, progress=_progress())
+    except Exception as problem:  # noqa: BLE001 (one run's failure must not take the next ones along)
+        code = _failed(problem, shown=click.get_current_context().obj)
+        return _Ended(scenario.name, code, "crash" if code == CRASH else "unknown", str(problem), "")
+    report = str(Path(result.folder) / "report.html")
+    click.echo(f"{result.verdict.name}: {result.reason}\n{report}")
+    return _Ended(scenario.name, result.verdict.exit_code, result.verdict.value, result.reason, report)
+
+
+def _progress() -> Callable[[str], None]:
+    """Says on stderr what is going on, with the seconds since the run began."""
+    began = time.monotonic()
+    return lambda text: click.echo(f"{time.monotonic() - began:7.1f} s  {text}", err=True)
+
+
+def _sum_up(ended: Sequence[_Ended]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("scenario", "verdict", "reason", "report", title=f"{len(ended)} scenarios")
+    styles = {0: "green", 1: "bold red", UNKNOWN: "yellow"}
+    for end in ended:
+        table.add_row(
+            end.scenario, Text(end.verdict.upper(), styles.get(end.code, "bold red")), Text(end.reason), Text(end.report)
+        )
+    Console().print(table)
+
+
+def _load_all(paths: Iterable[Path]) -> list[Scenario]:
+    """Every scenario, or all the problems of all files at once."""
+    scenarios, problems = [], []
+    for file in _files(paths):
+        try:
+            scenarios.append(_load(file))
+        except UsageError as problem:
+            problems.append(str(problem))
+    if problems:
+        raise UsageError("\n".join(problems))
+    return scenarios
+
+
+def _load(file: Path) -> Scenario:
+    from harness import scenario
+
+    return scenario.load(file)
+
+
+def _files(paths: Iterable[Path]) -> Iterator[Path]:
+    for path in paths:
+        if not path.is_dir():
+            yield path
+            continue
+        found = sorted(file for file in path.rglob("*") if file.suffix in SUFFIXES)
+        if not found:
+            raise UsageError(f"{path}: no scenario below this folder (no *.yaml)")
+        yield from found
+
+
+# --- what runs left -------------------------------------------------------------------------------------------
+
+
+@cli.command(epilog=EXIT_CODES)
+@_FOLDER
+def judge(folder: Path) -> int:
+    """Judges a finished run again, from its history alone.
+
+    Needs no engine, no cluster and no database driver, and no earlier result.json. Writes all reports anew into
+    FOLDER, which is a run's: the one that holds `history`.
+
+    \b
+    Example:
+      harness judge reports/rds_multi_az/writer_crash/latest
+    """
+    from harness import judging
+    from harness.verdict import Verdict
+
+    result = judging.judge_folder(folder)
+    _report(folder, result)
+    return Verdict(result["verdict"]).exit_code
+
+
+@cli.command(epilog="Exit codes: 0 when the reports are written, 2 when FOLDER holds no history.")
+@_FOLDER
+def report(folder: Path) -> None:
+    """Writes the reports of a finished run anew, without judging it again.
+
+    The result is taken from FOLDER/result.json; when that is gone, the history is judged.
+
+    \b
+    Example:
+      harness report reports/rds_multi_az/writer_crash/latest
+    """
+    import json
+
+    from harness import judging
+
+    kept = folder / "result.json"
+    try:
+        result = json.loads(kept.read_text("utf-8")) if kept.exists() else judging.judge_folder(folder)
+    except ValueError as problem:
+        raise UsageError(f"{kept}: no JSON ({problem}); delete it to have the history judged") from None
+    _report(folder, result)
+
+
+def _report(folder: Path, result: Mapping[str, Any]) -> None:
+    """Has every reporter write; the last line on the terminal is the page's path."""
+    from harness import history, registry
+
+    inside = folder / "history"
+    read = history.read(inside if inside.is_dir() else folder)
+    for word in registry.names("reporters"):
+        registry.find("reporters", word)().write(folder, read, result)
+    click.echo(str(folder / "report.html"))
+
+
+# --- what there is --------------------------------------------------------------------------------------------
+
+
+@cli.command()
+@click.option("--result", "of_result", is_flag=True, help="The schema of result.json instead.")
+def schema(of_result: bool) -> None:
+    """Prints the JSON Schema (draft 2020-12) of a scenario file, with which editors complete and check it.
+
+    \b
+    Example, for editors that read YAML schemas:
+      harness schema > scenario.schema.json
+      # then, as a scenario's first line:
+      # yaml-language-server: $schema=../../scenario.schema.json
+    """
+    import json
+
+    if of_result:
+        from harness import judging
+
+        click.echo(judging.SCHEMA.read_text("utf-8").rstrip())
+    else:
+        from harness import scenario
+
+        click.echo(json.dumps(scenario.schema(), indent=2))
+
+
+LISTED = ("faults", "topologies", "workloads", "checkers", "reporters", "scenarios")
+
+
+@cli.command("list")
+@click.argument("kind", type=click.Choice(LISTED), required=False)
+def list_(kind: str | None) -> None:
+    """Lists what there is, each with its options as a scenario file writes them: faults, topologies, …
+
+    An option is shown with its default, or as `required`; durations, rates and shares carry their unit. Scenarios
+    are those below the folder `scenarios` of the working folder.
+
+    \b
+    Examples:
+      harness list
+      harness list faults
+    """
+    for listed in (kind,) if kind else LISTED:
+        click.echo(click.style(listed, bold=True))
+        for line in _scenarios() if listed == "scenarios" else _members(listed):
+            click.echo(f"  {line}")
+
+
+def _members(kind: str) -> Iterator[str]:
+    from harness import registry
+
+    for word in registry.names(kind):
+        cls = registry.find(kind, word)
+        yield f"{click.style(word, fg='cyan')}: {(cls.__doc__ or '').strip().splitlines()[0]}"
+        yield from (f"    {detail}" for detail in _details(kind, cls))
+
+
+def _details(kind: str, cls: type[Any]) -> Iterator[str]:
+    from harness import scenario
+
+    if kind == "checkers":
+        yield from (f"{metric} [{unit}]" for metric, unit in cls.metrics.items())
+    elif kind != "reporters":
+        for name, about in scenario.options(cls).items():
+            example = f", such as {about['examples'][0]}" if about["required"] and "examples" in about else ""
+            words = f" ({' | '.join(about['enum'])})" if "enum" in about else ""
+            yield f"{name}: {'required' if about['required'] else about.get('default', 'none')}{example}{words}"
+
+
+def _scenarios() -> Iterator[str]:
+    folder = Path("scenarios")
+    for file in _files([folder]) if folder.is_dir() else ():
+        try:
+            loaded = _load(file)
+            yield f"{click.style(loaded.name, fg='cyan')}: {loaded.title}"
+        except UsageError as problem:
+            yield click.style(str(problem).splitlines()[0], fg="red")
+
+
+# --- this machine ---------------------------------------------------------------------------------------------
+
+
+@cli.command()
+def doctor() -> None:
+    """Says what this machine can do, what it cannot, and the command that mends it."""
+    for line in _docker().doctor():
+        click.echo(line)
+
+
+@cli.command()
+def clean() -> None:
+    """Removes what runs left behind that nobody owns any more, such as after a power cut.
+
+    Only what carries the harness's own labels is touched; runs that are alive are left alone.
+    """
+    for line in _docker().clean():
+        click.echo(line)
+
+
+def _docker() -> Any:
+    try:
+        from harness.runtimes import docker
+    except ModuleNotFoundError as missing:
+        if str(missing.name).startswith("harness"):
+            raise
+        raise RuntimeUnavailable(
+            f"the module {missing.name} is not installed; mend it: pip install 'failover-harness[docker]'"
+        ) from None
+    return docker
