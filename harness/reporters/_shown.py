@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.bounds import Expectation, judge, show_value
 from harness.history import History
-from harness.verdict import Verdict
+from harness.verdict import Measured, Verdict
 
 Plain = Mapping[str, Any]
 
@@ -19,7 +20,8 @@ MARKS = {"pass": "✓", "fail": "✕", "unknown": "?"}
 WORDS = {"pass": "PASS", "fail": "FAIL", "unknown": "UNKNOWN"}
 # Of a single bound, in a run whose verdict may be another.
 HELD = {"pass": "held", "fail": "not held", "unknown": "cannot tell"}
-PHASES = ("before", "fault", "after")
+WHEN = {"before": "before the fault", "fault": "during the fault", "after": "after the fault"}
+EXPECTED = ("metric", "min", "max", "during", "because")
 
 # What a reader asks first, in this order; whatever else the scenario bounds comes after them.
 HEADLINE = ("write_outage", "lost_writes", "availability", "recovery", "read_outage")
@@ -98,143 +100,129 @@ class Part:
     bounds: str
 
 
-def number(value: float | None, unit: str, like: float | None = None) -> str:
-    """22.4131, `s` → `22.41 s`; 0.794, `share` → `79.40 %`. `like` is the value whose scale a bound shares."""
+def number(value: float | None, unit: str, scale: float | None = None) -> str:
+    """22.4131, `s` → `22.41 s`; 0.794, `share` → `79.4 %`. `scale` is the value whose unit a bound shares."""
     if value is None or not math.isfinite(value):
         return "unknown"
-    if unit == "share":
-        return f"{value * 100:.2f} %"
-    if unit != "s":
-        return f"{value:,.0f}" if unit == "count" else f"{value:g} {unit}"
-    scale = abs(value if like is None or not math.isfinite(like) else like)
-    if 0 < scale < 1:
-        return f"{value * 1000:.1f} ms"
-    return f"{value:.2f} s" if scale < 100 else f"{value:.0f} s"
+    return f"{value:,.0f}" if unit == "count" else show_value(value, unit, scale)
 
 
 def plainly(value: float, unit: str) -> str:
     """A bound as it was written: 35.0, `s` → `35 s`; 0.999, `share` → `99.9 %`."""
-    if unit == "share":
-        return f"{value * 100:.6g} %"
     if unit != "s":
         return number(value, unit)
     return f"{value * 1000:.6g} ms" if 0 < abs(value) < 1 else f"{value:.6g} s"
 
 
-def bounds(measured: Plain) -> str:
-    """`22.38 s … 22.44 s`; empty for what is known exactly; `at least 22.38 s` when its end was not seen."""
-    value, unit, lower, upper = (measured.get(name) for name in ("value", "unit", "lower", "upper"))
-    if lower is None and upper is None or lower == upper:
+def value(measured: Measured) -> str:
+    """`22.41 s`, `≥ 4.10 s` for what had not ended when measuring did."""
+    return f"{'≥ ' if _is_open(measured) else ''}{number(measured.value, measured.unit, _scale(measured))}"
+
+
+def bounds(measured: Measured) -> str:
+    """`22.38 … 22.44 s`; empty for what is known exactly."""
+    if _is_open(measured):
+        return "not over when measuring ended"
+    if measured.lower is None or measured.upper is None or measured.lower == measured.upper:
         return ""
-    if upper is None:
-        return f"at least {number(lower, str(unit), value)}"
-    if lower is None:
-        return f"at most {number(upper, str(unit), value)}"
-    low, high = number(lower, str(unit), value), number(upper, str(unit), value)
-    return "" if low == high else f"{low.rsplit(' ', 1)[0]} … {high}"
+    low, high = (number(bound, measured.unit, _scale(measured)) for bound in (measured.lower, measured.upper))
+    return f"{low.rsplit(' ', 1)[0]} … {high}"
 
 
-def shown(measured: Plain) -> str:
+def _is_open(measured: Measured) -> bool:
+    return measured.value is not None and measured.lower is not None and measured.upper is None
+
+
+def _scale(measured: Measured) -> float:
+    return max(abs(measured.value or 0), abs(measured.upper or 0))
+
+
+def shown(measured: Measured) -> str:
     """The value with its bounds: `22.41 s (22.38 … 22.44 s)`."""
-    value, known = number(measured.get("value"), str(measured.get("unit"))), bounds(measured)
-    return f"{value} ({known})" if known else value
+    known = bounds(measured)
+    return f"{value(measured)} ({known})" if known else value(measured)
 
 
-def metrics(result: Plain) -> dict[str, Plain]:
+def _measured(plain: Plain) -> Measured:
+    by = {label: _measured(part) for label, part in (plain.get("by") or {}).items()}
+    return Measured(plain.get("value"), str(plain.get("unit")), plain.get("lower"), plain.get("upper"), by)
+
+
+def metrics(result: Plain) -> dict[str, Measured]:
     """Every measured metric by its name."""
-    return {name: measured for finding in result["findings"] for name, measured in finding["measured"].items()}
+    return {name: _measured(plain) for finding in result["findings"] for name, plain in finding["measured"].items()}
 
 
 def title_of(metric: str) -> str:
     return METRICS.get(metric, (metric.replace("_", " ").capitalize(), ""))[0]
 
 
-def during(measured: Plain, phase: str | None) -> Plain:
-    """The metric in that phase, where it is split by phase."""
-    by = measured.get("by") or {}
-    part: Plain = by.get(phase, measured) if phase else measured
-    return part
+def during(measured: Measured, phase: str | None) -> Measured:
+    """The metric in that phase; unknown when it was not read there."""
+    return measured.by.get(phase, Measured(None, measured.unit)) if phase else measured
 
 
-def bound_text(expectation: Plain, unit: str) -> str:
-    """`at most 35.00 s`, `at least 1, during fault`."""
-    parts = []
-    if expectation.get("min") is not None:
-        parts.append(f"at least {plainly(expectation['min'], unit)}")
-    if expectation.get("max") is not None:
-        parts.append(f"at most {plainly(expectation['max'], unit)}")
-    text = " and ".join(parts)
-    return f"{text}, {_when(expectation['during'])}" if expectation.get("during") else text
-
-
-def _when(phase: str) -> str:
-    return {"before": "before the fault", "fault": "during the fault", "after": "after the fault"}.get(phase, phase)
-
-
-def held(expectation: Plain, measured: Plain) -> str:
-    """Whether a bound held: `pass` only when both bounds of the measurement say so, `unknown` in between."""
-    low = measured.get("lower") if measured.get("lower") is not None else measured.get("value")
-    high, value = measured.get("upper"), measured.get("value")
-    if value is None or low is None:
-        return "unknown"
-    verdicts = ["pass"]
-    if expectation.get("max") is not None:
-        verdicts.append("fail" if low > expectation["max"] else "pass" if high is not None and high <= expectation["max"] else "unknown")
-    if expectation.get("min") is not None:
-        verdicts.append("pass" if low >= expectation["min"] else "fail" if high is not None and high < expectation["min"] else "unknown")
-    return max(verdicts, key=("pass", "unknown", "fail").index)
+def bound_text(expected: Expectation, unit: str) -> str:
+    """`at most 35 s`, `at least 1, during the fault`."""
+    limits = (("at least", expected.min), ("at most", expected.max))
+    text = " and ".join(f"{words} {plainly(limit, unit)}" for words, limit in limits if limit is not None)
+    return f"{text}, {WHEN[expected.during]}" if expected.during else text
 
 
 def expectations(result: Plain) -> list[Bounded]:
     """The scenario's bounds beside what was measured, in the scenario's order."""
     known = metrics(result)
     rows = []
-    for wanted in result.get("expect") or ():
-        measured = during(known.get(wanted["metric"], {"value": None, "unit": ""}), wanted.get("during"))
-        unit = str(measured.get("unit"))
-        rows.append(
-            Bounded(
-                wanted["metric"], bound_text(wanted, unit), number(measured.get("value"), unit), bounds(measured),
-                wanted.get("because") or "", held(wanted, measured),
-            )
-        )  # fmt: skip
+    for expected in _expected(result):
+        measured = during(known.get(expected.metric, Measured(None, "")), expected.during)
+        bound, verdict = bound_text(expected, measured.unit), judge(known, [expected])[0].value
+        rows.append(Bounded(expected.metric, bound, value(measured), bounds(measured), expected.because or "", verdict))
     return rows
+
+
+def _expected(result: Plain) -> list[Expectation]:
+    return [Expectation(**{name: line.get(name) for name in EXPECTED}) for line in result.get("expect") or ()]
 
 
 def cards(result: Plain) -> list[Card]:
     """The headline figures: what every reader asks, and whatever the scenario bounds."""
     known = metrics(result)
-    wanted = {row["metric"]: row for row in result.get("expect") or ()}
+    expected = _expected(result)
     of_metric = {name: finding["verdict"] for finding in result["findings"] for name in finding["measured"]}
-    return [_card(name, known[name], wanted.get(name), of_metric[name]) for name in dict.fromkeys((*HEADLINE, *wanted)) if name in known]
+    names = [name for name in dict.fromkeys((*HEADLINE, *(one.metric for one in expected))) if name in known]
+    return [_card(name, known, [one for one in expected if one.metric == name], of_metric[name]) for name in names]
 
 
-def _card(name: str, whole: Plain, expectation: Plain | None, verdict: str) -> Card:
-    measured = during(whole, expectation.get("during") if expectation else None)
-    unit = str(measured.get("unit"))
+def _card(name: str, known: Mapping[str, Measured], expected: Sequence[Expectation], of_finding: str) -> Card:
     title, means = METRICS.get(name, (title_of(name), ""))
-    if expectation:
-        verdict = held(expectation, measured)
-    elif verdict == "pass":
-        verdict = ""
-    bound = bound_text(expectation, unit) if expectation else ""
-    return Card(name, title, number(measured.get("value"), unit), bounds(measured), means, bound, verdict)
+    measured = during(known[name], expected[0].during if expected else None)
+    bound = "; ".join(bound_text(one, measured.unit) for one in expected)
+    if expected:
+        verdict = judge(known, expected)[0].value
+    else:  # only trouble is worth a mark: that its finding passed says nothing of a metric without a bound
+        verdict = "" if of_finding == "pass" else of_finding
+    return Card(name, title, value(measured), bounds(measured), means, bound, verdict)
 
 
 def split(result: Plain) -> Iterator[tuple[str, list[Part]]]:
-    """Each metric that is split, with its parts; those by phase are in `by_phase`."""
+    """Each metric that is split by more than phases, with its parts."""
     for name, measured in metrics(result).items():
-        by = measured.get("by") or {}
-        if by and not set(by) <= set(PHASES):
-            yield title_of(name), [Part(label, number(p.get("value"), str(p.get("unit"))), bounds(p)) for label, p in by.items()]
+        if not set(measured.by) <= set(WHEN):
+            yield title_of(name), list(_parts(measured))
+
+
+def _parts(measured: Measured, prefix: str = "") -> Iterator[Part]:
+    for label, part in measured.by.items():
+        yield Part(f"{prefix}{label}", value(part), bounds(part))
+        yield from _parts(part, f"{prefix}{label}, ")
 
 
 def by_phase(result: Plain) -> list[tuple[str, list[str]]]:
-    """Each metric that is split by phase, as (title, [before, fault, after])."""
+    """Each metric that is split by phase alone, as (title, [before, fault, after])."""
     return [
-        (title_of(name), [shown(measured["by"][phase]) if phase in measured["by"] else "–" for phase in PHASES])
+        (title_of(name), [shown(measured.by[phase]) if phase in measured.by else "–" for phase in WHEN])
         for name, measured in metrics(result).items()
-        if measured.get("by") and set(measured["by"]) <= set(PHASES)
+        if measured.by and set(measured.by) <= set(WHEN)
     ]
 
 
@@ -255,28 +243,28 @@ def _faults_in_words(faults: Sequence[Plain]) -> Iterator[str]:
         yield f"The {kind} hit {hit} ({fault['target']}) at {number(fault['injected_at_s'], 's')} and {ended}.{doubt}"
 
 
-def _outage_in_words(known: Mapping[str, Plain]) -> Iterator[str]:
+def _outage_in_words(known: Mapping[str, Measured]) -> Iterator[str]:
     outage = known.get("write_outage")
     if outage is None:
         return
-    if outage.get("value") is None:
+    if outage.value is None:
         yield "How long clients could not write is unknown."
-    elif outage["value"] == 0:
+    elif outage.value == 0:
         yield "Clients could write all the time."
     else:
         yield f"In the worst zone, clients could not write for {shown(outage)}."
 
 
-def _loss_in_words(known: Mapping[str, Plain]) -> Iterator[str]:
+def _loss_in_words(known: Mapping[str, Measured]) -> Iterator[str]:
     lost = known.get("lost_writes")
     if lost is None:
         return
-    if lost.get("value") is None:
+    if lost.value is None:
         yield "Whether acknowledged writes were lost is unknown."
-    elif lost["value"] == 0:
+    elif lost.value == 0:
         yield "No acknowledged write was lost."
     else:
-        yield f"{number(lost['value'], 'count')} acknowledged {'write was' if lost['value'] == 1 else 'writes were'} lost."
+        yield f"{number(lost.value, 'count')} acknowledged {'write was' if lost.value == 1 else 'writes were'} lost."
 
 
 def table(evidence: Sequence[Any]) -> tuple[list[str], list[list[str]]]:
@@ -286,18 +274,18 @@ def table(evidence: Sequence[Any]) -> tuple[list[str], list[list[str]]]:
     return columns, [[_cell(row.get(column)) for column in columns] for row in rows]
 
 
-def _cell(value: Any) -> str:
-    if value is None:
+def _cell(content: Any) -> str:
+    if content is None:
         return ""
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    return f"{content:.6g}" if isinstance(content, float) else str(content)
 
 
-def named(value: Any) -> str:
+def named(setting: Any) -> str:
     """A topology, workload or other setting in one line: `ledger (users 60, rate_per_s 300)`."""
-    if not isinstance(value, Mapping):
-        return str(value)
-    name = value.get("use") or value.get("name") or ""
-    options = value["options"] if isinstance(value.get("options"), Mapping) else value
+    if not isinstance(setting, Mapping):
+        return str(setting)
+    name = setting.get("use") or setting.get("name") or ""
+    options = setting["options"] if isinstance(setting.get("options"), Mapping) else setting
     rest = ", ".join(f"{k} {v}" for k, v in options.items() if k not in ("use", "name", "nodes", "zones", "expected_roles"))
     return f"{name} ({rest})" if rest and name else str(name or rest)
 
