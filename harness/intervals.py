@@ -108,7 +108,7 @@ def measured(history: History, operations: Operations) -> Operations:
 
 def lane_of(history: History, endpoint: str, zone: str, lane: str, probes: Operations) -> Lane:
     """Judges one lane's probes, of which there is at least one."""
-    deadline = _deadline(history, endpoint, lane)
+    deadline = int(timing(history, endpoint, lane).get("deadline_ms", DEADLINE_MS) * MILLISECOND_NS)
     sent = probes["started"] != NOTHING
     ok = probes.at(sent & (probes["outcome"] == Outcome.OK))
     ok = ok.at(np.argsort(ok["ended"], kind="stable"))
@@ -129,7 +129,7 @@ def lane_of(history: History, endpoint: str, zone: str, lane: str, probes: Opera
         for i, (a, b) in zip(counted.tolist(), of_gap, strict=True)
     ]
     longest = float(lengths.max()) / SECOND_NS if len(ok) else 0.0
-    quiet = history.end - max(int(last_ok[-1]), *failing["started"][-1:].tolist(), 0)
+    quiet = history.end - int(last_ok[-1]) if len(next_ok) not in counted else 0
     silent = quiet / SECOND_NS if quiet > silence + deadline + SECOND_NS else 0.0
     return Lane(zone, lane, outages, longest, silent, len(ok), len(failing), int((~sent).sum()))
 
@@ -166,12 +166,16 @@ def _failing_until(failing: Operations, closes: int | None) -> int:
     return int(min([until, *signs]))
 
 
-def _deadline(history: History, endpoint: str, lane: str) -> int:
-    """A lane's deadline in ns, from the run's `probes` (`fresh`, `kept`, or `reader` for the kept reads)."""
+def timing(history: History, endpoint: str, lane: str) -> Mapping[str, float]:
+    """How a lane asks, in ms: `cadence_ms`, `deadline_ms`; empty when the run does not say.
+
+    The run's `probes` has it by endpoint (`writer`, `reader`, `node` for all nodes) and lane, or by lane alone.
+    """
     said: Mapping[str, Any] = history.run.get("probes") or {}
-    keys = (f"{endpoint} {lane}", endpoint, lane) if lane == "kept" else (f"{endpoint} {lane}", lane)
-    known: Mapping[str, float] = next((said[key] for key in keys if isinstance(said.get(key), Mapping)), {})
-    return int(known.get("deadline_ms", DEADLINE_MS) * MILLISECOND_NS)
+    of_endpoint = said.get(endpoint.partition(":")[0])
+    lanes_said = of_endpoint if isinstance(of_endpoint, Mapping) else said
+    found = lanes_said.get(lane)
+    return found if isinstance(found, Mapping) else {}
 
 
 def _cadence(probes: Operations) -> int:
@@ -252,7 +256,13 @@ def overlaps(intervals: Sequence[tuple[str, int, int]]) -> Iterator[tuple[int, i
 
 
 def authority(history: History) -> str | None:
-    """The node whose final read counts: the one named by an `authority` event, else the last primary seen."""
-    named = [event["node"] for event in history.named("authority")]
-    primaries = [event["node"] for event in history.named("role") if event["role"] == "primary"]
-    return next((str(found[-1]) for found in (named, primaries) if found), None)
+    """The node whose final read counts: the one that an `authority` event names, else the only one left as primary.
+
+    None when that cannot be told: no primary was seen, or several nodes said so last.
+    """
+    named = [str(event["node"]) for event in history.named("authority")]
+    last = {str(event["node"]): event["role"] for event in history.named("role") if event["role"] in ("primary", "replica")}
+    primaries = [node for node, role in last.items() if role == "primary"]
+    if named:
+        return named[-1]
+    return primaries[0] if len(primaries) == 1 else None

@@ -54,7 +54,11 @@ class Durability:
         if node is None or problem:
             return Finding("durability", Verdict.UNKNOWN, f"lost writes cannot be told: {problem}", _unmeasured())
         held = history.final_reads.values[node]
-        compared = [_compare(name, _writes(history, kinds), held[name]) for name, kinds in _kinds(sets).items() if name in held]
+        compared = [
+            _compare(name, _writes(history, kinds), held[name], _read_at(history))
+            for name, kinds in _kinds(sets).items()
+            if name in held
+        ]
         measured = {metric: _measure(metric, compared) for metric in METRICS}
         verdict, sentences = judge(measured, expectations(history, self.metrics, lost_writes=0, duplicated_writes=0))
         acknowledged = sum(len(one.acknowledged) for one in compared)
@@ -75,15 +79,19 @@ def _kinds(sets: Mapping[str, str]) -> dict[str, list[str]]:
 
 def _writes(history: History, kinds: Sequence[str]) -> Operations:
     writes = history.operations.where(kind=kinds)
-    sent = (writes["value"] != NOTHING) & (writes["started"] != NOTHING)
-    return writes.at(sent & (writes["started"] <= history.end))
+    return writes.at((writes["value"] != NOTHING) & (writes["started"] != NOTHING))
+
+
+def _read_at(history: History) -> int:
+    """When the final reads began: what was acknowledged later, by a client that did not stop, they may not hold."""
+    return max((event.at for event in history.named("authority")), default=history.end)
 
 
 def _unreadable(history: History, node: str | None, sets: Mapping[str, str]) -> str | None:
     """Why the final read cannot be compared, if so."""
     final = history.final_reads
     if node is None:
-        return "no primary was seen, nor a node named as the authority"
+        return "no node was named as the authority, nor was exactly one the primary in the end"
     if node not in final.values:
         return f"no final read of {node} ({final.missing.get(node, 'none was made')})"
     for name, kinds in _kinds(sets).items():
@@ -96,8 +104,9 @@ def _unmeasured() -> dict[str, Measured]:
     return {metric: Measured(None, "count") for metric in METRICS}
 
 
-def _compare(name: str, writes: Operations, held: Array) -> Compared:
+def _compare(name: str, writes: Operations, held: Array, read_at: int) -> Compared:
     values, outcomes = writes["value"], writes["outcome"]
+    outcomes = np.where((outcomes == Outcome.OK) & (writes["ended"] > read_at), Outcome.UNKNOWN, outcomes)
     acknowledged = np.unique(values[outcomes == Outcome.OK])
     unknown = np.setdiff1d(values[outcomes == Outcome.UNKNOWN], acknowledged)
     failed = np.setdiff1d(values[outcomes == Outcome.FAILED], np.union1d(acknowledged, unknown))

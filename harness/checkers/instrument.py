@@ -12,6 +12,7 @@ from harness.bounds import expectations, judge, show
 from harness.clock import MILLISECOND_NS, SECOND_NS
 from harness.history import NOTHING, Array, History, Operations
 from harness.intervals import measured as measured_part
+from harness.intervals import timing
 from harness.verdict import Finding, Measured, Verdict
 
 
@@ -75,9 +76,9 @@ def _p99(lateness: Array) -> Measured:
 
 def _scheduled(history: History, probes: Operations) -> int:
     """How many probes the schedule asked for, until measuring ended: also those that left no record at all."""
-    said = (history.run.get("probes") or {}).get("kept") or {}
     steps = np.diff(probes["intended"])
-    cadence = said.get("cadence_ms", 0) * MILLISECOND_NS or (float(np.median(steps)) if len(steps) else 0)
+    said = timing(history, "writer", "kept").get("cadence_ms", 0) * MILLISECOND_NS
+    cadence = said or (float(np.median(steps)) if len(steps) else 0)
     if not cadence:
         return len(probes)
     # A second is left to a prober that is stopped just before the phase is noted.

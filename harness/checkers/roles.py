@@ -27,7 +27,7 @@ class Roles:
     def check(self, history: History) -> Finding:
         readings = history.named("role")
         expected = expectations(history, self.metrics)
-        if not readings and (expected or history.run["topology"].get("expected_roles")):
+        if not readings and (expected or _has_roles(history)):
             return Finding("roles", Verdict.UNKNOWN, "no node's role was ever read", validity=not expected)
         begin = history.phase("steady") or 0
         changes = [event for event in _promotions(readings) if event.at >= begin]
@@ -48,6 +48,13 @@ class Roles:
                 if fault.injecting <= event.at <= over:
                     return True
         return False
+
+
+def _has_roles(history: History) -> bool:
+    """Whether the topology has a primary at all; databases do, unless it says otherwise."""
+    topology = history.run["topology"]
+    databases = any(node["role"] == "database" for node in topology.get("nodes", ()))
+    return bool(topology.get("expected_roles", databases))
 
 
 def _promotions(readings: list[Event]) -> Iterator[Event]:

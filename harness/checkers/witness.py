@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -55,15 +55,18 @@ def _doubts(fault: FaultRecord) -> Iterator[str]:
 
 
 def _doubts_at(fault: FaultRecord, vantage: str) -> Iterator[str]:
-    readings = {witness.stage: witness for witness in fault.witnesses if witness.vantage == vantage}
-    for stage in STAGES:
-        if stage not in readings:
+    readings = {stage: [w for w in fault.witnesses if w.vantage == vantage and w.stage == stage] for stage in STAGES}
+    for stage, seen in readings.items():
+        if not seen:
             yield f"{vantage} did not look {_when(stage)}"
-        elif not readings[stage].shown:
-            yield f"{vantage} saw '{readings[stage].seen}' {_when(stage)}, expected '{readings[stage].expected}'"
-    before, after = readings.get("before"), readings.get("after")
-    if before and after and after.shown and before.seen != after.seen:
-        yield f"{vantage} saw '{after.seen}' after it, and '{before.seen}' before"
+        yield from (f"{vantage} saw '{w.seen}' {_when(stage)}, expected '{w.expected}'" for w in seen if not w.shown)
+    before, after = ({w.seen for w in readings[stage]} for stage in ("before", "after"))
+    if before and after and before != after:
+        yield f"{vantage} saw '{_listed(after)}' after it, and '{_listed(before)}' before"
+
+
+def _listed(seen: Iterable[str]) -> str:
+    return ", ".join(sorted(seen))
 
 
 def _when(stage: str) -> str:

@@ -1,0 +1,134 @@
+"""Whatever moment a process dies at, its recording holds whole records only."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.history import read_recording
+from harness.recording import GROWTH, HEADER, NOTHING, RECORD, Notes, Outcome, Recorder, State, read_lines
+
+
+def record(recorder: Recorder, value: int, outcome: Outcome | None = Outcome.OK) -> int:
+    names = [recorder.name(column, word) for column, word in (("lane", "kept"), ("kind", "write"), ("endpoint", "writer"))]
+    at = recorder.begin(*names, client=7, intended=value * 10, started=value * 10 + 1, key=3, value=value)
+    if outcome is not None:
+        recorder.end(at, outcome, value * 10 + 5)
+    return at
+
+
+def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path, "load-1", "az-a")
+    at = record(recorder, 42, Outcome.FAILED)
+    recorder.answered(at, 999)
+    recorder.close()
+    (row,) = read_recording(tmp_path / "load-1.ops")
+    assert (row["key"], row["value"], row["client"], row["outcome"]) == (3, 42, 7, Outcome.FAILED)
+    assert (row["intended"], row["started"], row["ended"], row["answered"]) == (420, 421, 425, 999)
+    assert row["state"] == State.ENDED
+
+
+def test_an_operation_under_way_is_unknown_and_has_no_end(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path, "load-1", "az-a")
+    record(recorder, 1, None)
+    (row,) = read_recording(tmp_path / "load-1.ops")
+    assert (row["state"], row["outcome"], row["ended"]) == (State.OPEN, Outcome.UNKNOWN, NOTHING)
+    recorder.close()
+
+
+def test_what_was_not_sent_has_no_start(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path, "load-1", "az-a")
+    recorder.not_sent(0, 0, 0, client=1, intended=5, error=recorder.name("error", "cap"), ended=6)
+    recorder.close()
+    (row,) = read_recording(tmp_path / "load-1.ops")
+    assert (row["outcome"], row["started"], row["ended"], row["error"]) == (Outcome.NOT_SENT, NOTHING, 6, 1)
+
+
+def test_a_recording_grows_beyond_its_first_extent(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path, "load-1", "az-a")
+    for value in range(GROWTH + 5):
+        record(recorder, value)
+    recorder.close()
+    rows = read_recording(tmp_path / "load-1.ops")
+    assert rows["value"].tolist() == list(range(GROWTH + 5))
+    assert (tmp_path / "load-1.ops").stat().st_size == HEADER.size + (GROWTH + 5) * RECORD.size
+
+
+def test_a_file_that_was_never_closed_holds_only_what_was_recorded(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path, "load-1", "az-a")
+    record(recorder, 1)
+    assert (tmp_path / "load-1.ops").stat().st_size == HEADER.size + GROWTH * RECORD.size
+    assert len(read_recording(tmp_path / "load-1.ops")) == 1
+    recorder.close()
+
+
+def test_reading_on_skips_what_was_read_before(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path, "load-1", "az-a")
+    for value in range(5):
+        record(recorder, value)
+    recorder.close()
+    assert read_recording(tmp_path / "load-1.ops", skip=3)["value"].tolist() == [3, 4]
+
+
+@pytest.mark.parametrize(("content", "reason"), [(b"HARN", "cut off"), (b"x" * 64, "not a recording")])
+def test_a_file_that_is_no_recording_is_refused_with_the_reason(tmp_path: Path, content: bytes, reason: str) -> None:
+    (tmp_path / "load-1.ops").write_bytes(content)
+    with pytest.raises(ValueError, match=reason):
+        read_recording(tmp_path / "load-1.ops")
+
+
+def test_a_second_recorder_of_the_same_name_cannot_overwrite_the_first(tmp_path: Path) -> None:
+    Recorder(tmp_path, "load-1", "az-a").close()
+    with pytest.raises(FileExistsError):
+        Recorder(tmp_path, "load-1", "az-a")
+
+
+def test_a_killed_process_loses_nothing_that_it_recorded(tmp_path: Path) -> None:
+    program = """
+import sys
+from pathlib import Path
+from harness.recording import Outcome, Recorder
+recorder = Recorder(Path(sys.argv[1]), "load-1", "az-a")
+for value in range(1000):
+    at = recorder.begin(0, 0, 0, client=0, intended=value, started=value, value=value)
+    recorder.end(at, Outcome.OK, value)
+recorder.begin(0, 0, 0, client=0, intended=1000, started=1000, value=1000)
+print("recorded", flush=True)
+sys.stdin.read()
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with process:
+        assert process.stdout
+        assert process.stdout.readline() == "recorded\n"
+        os.kill(process.pid, signal.SIGKILL)
+    rows = read_recording(tmp_path / "load-1.ops")
+    assert rows["value"].tolist() == list(range(1001))
+    assert rows["state"].tolist() == [State.ENDED] * 1000 + [State.OPEN]
+
+
+def test_a_line_that_was_cut_off_is_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "some.events"
+    notes = Notes(path)
+    notes.write("role", 5, node="pg-a")
+    notes.close()
+    with open(path, "a", encoding="utf-8") as file:
+        file.write('not json\n[1]\n{"at": 6, "eve')
+    assert list(read_lines(path)) == [{"at": 5, "event": "role", "node": "pg-a"}]
+    assert list(read_lines(tmp_path / "missing")) == []
+
+
+def test_names_are_noted_once_and_in_order(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path, "load-1", "az-a")
+    assert [recorder.name("error", word) for word in ("reset", "refused", "reset")] == [1, 2, 1]
+    recorder.close()
+    lines = [json.loads(line) for line in (tmp_path / "load-1.names").read_text().splitlines()]
+    assert lines[0] == {"process": "load-1", "zone": "az-a"}
+    assert [line["name"] for line in lines[1:]] == ["", "reset", "refused"]
