@@ -65,7 +65,7 @@ __all__ = [
 
 def _at_least(value: object) -> float:
     """`>= 99.9%` → 0.999."""
-    return units.share(value.strip().removeprefix(">=") if isinstance(value, str) else value)
+    return units.share(value.strip().removeprefix(">=").strip() if isinstance(value, str) else value)
 
 
 def _one_word(text: str) -> str:
@@ -77,8 +77,9 @@ def _one_word(text: str) -> str:
 _NUMBER = r"\d+(\.\d+)?"
 _DURATION = rf"^{_NUMBER}\s*(us|ms|s|m|min|h)$"
 _RATE = rf"^{_NUMBER}\s*/\s*(s|min)$"
-_SHARE = rf"^{_NUMBER}\s*%$"
-_LOWER_SHARE = rf"^(>=\s*)?{_NUMBER}\s*%$"
+_PERCENTAGE = r"(100(\.0+)?|\d?\d(\.\d+)?)\s*%"
+_SHARE = rf"^{_PERCENTAGE}$"
+_LOWER_SHARE = rf"^(>=\s*)?{_PERCENTAGE}$"
 
 AtLeast = Annotated[
     float, BeforeValidator(_at_least), WithJsonSchema({"type": "string", "pattern": _LOWER_SHARE, "examples": [">= 99.9%"]})
@@ -335,7 +336,7 @@ class _Document:
         except yaml.reader.ReaderError as problem:
             before = text[: problem.position]
             place = Place(self._path, before.count("\n") + 1, problem.position - before.rfind("\n"))
-            raise UsageError(f"{place}: character #x{ord(str(problem.character)):04x} may not be in a text file") from None
+            raise UsageError(f"{place}: character #x{ord(text[problem.position]):04x} may not be in a text file") from None
         except yaml.MarkedYAMLError as problem:
             what = ", ".join(part for part in (problem.problem, problem.context) if part)
             raise self._stop(problem.problem_mark or problem.context_mark, f"no valid YAML: {what}") from None
@@ -374,7 +375,8 @@ class _Document:
         self._places[at] = (key or place, place)
         self._budget -= 1
         if self._budget < 0 or len(at) > _MAX_DEPTH:
-            raise self._stop(node.start_mark, f"stands for more than {_MAX_VALUES} values once its aliases are followed")
+            grown = self._places[at[:1]][0]  # the key of the file that it happens below: aliases have no place of their own
+            raise UsageError(f"{grown}: stands for more than {_MAX_VALUES} values once its aliases are followed")
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, at)
         if isinstance(node, yaml.SequenceNode):
@@ -397,7 +399,8 @@ class _Document:
         if kind in ("str", "timestamp"):
             return node.value
         if kind not in ("int", "float", "bool", "null"):
-            raise self._stop(node.start_mark, f"the tag '{node.tag}' has no meaning in a scenario; leave it out")
+            tag = node.tag.replace(_TAG, "!!")
+            raise self._stop(node.start_mark, f"the tag '{tag}' has no meaning in a scenario; leave it out")
         try:
             return yaml.constructor.SafeConstructor().construct_object(node)
         except ValueError:
@@ -751,22 +754,19 @@ def _reworded(error: ErrorDetails) -> Iterator[tuple[Steps, bool, str]]:
 def _no_such_word(where: str, value: Any) -> tuple[Steps, bool, str]:
     """What is wrong with a mapping whose word says which fault, topology or workload it is."""
     kind, key = _NAMES[where]
-    word = value.get(key) if isinstance(value, dict) else value
     if isinstance(value, dict) and key not in value:
         close = difflib.get_close_matches(key, value, n=1)
         if close:
             return (close[0],), True, f"unknown key '{close[0]}'; did you mean '{key}'?"
         return (), False, f"'{key}' is missing here{suggestion('', registry.names(kind))}"
+    word = value[key] if isinstance(value, dict) else value
     if not isinstance(word, str):
-        expected = f"a mapping with '{key}'" if kind == "faults" and word is value else "a word"
-        return (key,), False, f"expected {expected}, not {_shortly(word)}"
-    if kind == "faults" and word is value:
-        return (), False, f"expected a mapping such as {{inject: {word}, target: …}}, not {_shortly(word)}"
+        return (key,), False, f"expected a word{suggestion('', registry.names(kind))}, not {_shortly(word)}"
     try:
         registry.find(kind, word)
     except UsageError as problem:
         return (key,), False, str(problem)
-    raise AssertionError(f"{kind} has {word}, but the scenario's model does not")
+    raise AssertionError(f"there is {word} among the {kind}, but the model of a scenario has it not")
 
 
 def _shortly(value: Any) -> str:
@@ -868,7 +868,7 @@ def _of_topology(scenario: Scenario) -> Iterator[Contradiction]:
     for index, workload in enumerate(scenario.workloads):
         yield from ((("workload", index, *rest), key, what) for rest, key, what in _of_zones(workload.options, topology.zones))
     families = {"packets", *(spec.server for spec in specs)}
-    for family in scenario.images.keys() - families:
+    for family in sorted(scenario.images.keys() - families):
         yield ("images", family), True, f"no server family called '{family}'{suggestion(family, families)}"
 
 
