@@ -5,12 +5,13 @@ Only click is imported at the start; engines, load and numbers are imported by t
 
 from __future__ import annotations
 
+import json
 import random
 import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
@@ -103,7 +104,17 @@ def cli() -> None:
 
 
 _FILES = click.argument("paths", metavar="FILE|FOLDER...", nargs=-1, required=True, type=click.Path(path_type=Path))
-_FOLDER = click.argument("folder", metavar="FOLDER", type=click.Path(path_type=Path, exists=True, file_okay=False))
+
+
+def _with_history(context: click.Context, parameter: click.Parameter, folder: Path) -> Path:
+    if not (folder / "history").is_dir():
+        raise click.BadParameter(f"{folder} holds no folder 'history', as a run's folder does")
+    return folder
+
+
+_FOLDER = click.argument(
+    "folder", metavar="FOLDER", type=click.Path(path_type=Path, exists=True, file_okay=False), callback=_with_history
+)
 
 
 # --- scenarios ------------------------------------------------------------------------------------------------
@@ -188,9 +199,21 @@ def _run_one(scenario: Scenario, runtime: str, reports: Path, seed: int) -> _End
     except Exception as problem:  # noqa: BLE001 (one run's failure must not take the next ones along)
         code = _failed(problem, shown=click.get_current_context().obj)
         return _Ended(scenario.name, code, "crash" if code == CRASH else "unknown", str(problem), "")
-    report = str(Path(result.folder) / "report.html")
-    click.echo(f"{result.verdict.name}: {result.reason}\n{report}")
+    report = _say(result.folder)
     return _Ended(scenario.name, result.verdict.exit_code, result.verdict.value, result.reason, report)
+
+
+def _say(folder: Path) -> str:
+    """Prints what a run's result.json says: the figures, the verdict, the reason; returns the path of its page, the last line."""
+    from rich.console import Console
+
+    from harness.reporters import console
+
+    result = json.loads((folder / "result.json").read_text("utf-8"))
+    report = str(folder / "report.html")
+    Console().print(console.summary(result))
+    click.echo(f"\n{result['verdict'].upper()}: {result['reason']}\n{report}")
+    return report
 
 
 def _progress() -> Callable[[str], None]:
@@ -258,11 +281,12 @@ def judge(folder: Path) -> int:
     Example:
       harness judge reports/rds_multi_az/writer_crash/latest
     """
-    from harness import judging
+    from harness import judging, runner
     from harness.verdict import Verdict
 
     result = judging.judge_folder(folder)
-    _report(folder, result)
+    runner.write_reports(folder, result)
+    _say(folder)
     return Verdict(result["verdict"]).exit_code
 
 
@@ -277,26 +301,14 @@ def report(folder: Path) -> None:
     Example:
       harness report reports/rds_multi_az/writer_crash/latest
     """
-    import json
-
-    from harness import judging
+    from harness import judging, runner
 
     kept = folder / "result.json"
     try:
         result = json.loads(kept.read_text("utf-8")) if kept.exists() else judging.judge_folder(folder)
     except ValueError as problem:
         raise UsageError(f"{kept}: no JSON ({problem}); delete it to have the history judged") from None
-    _report(folder, result)
-
-
-def _report(folder: Path, result: Mapping[str, Any]) -> None:
-    """Has every reporter write; the last line on the terminal is the page's path."""
-    from harness import history, registry
-
-    inside = folder / "history"
-    read = history.read(inside if inside.is_dir() else folder)
-    for word in registry.names("reporters"):
-        registry.find("reporters", word)().write(folder, read, result)
+    runner.write_reports(folder, result)
     click.echo(str(folder / "report.html"))
 
 
@@ -314,8 +326,6 @@ def schema(of_result: bool) -> None:
       # then, as a scenario's first line:
       # yaml-language-server: $schema=../../scenario.schema.json
     """
-    import json
-
     if of_result:
         from harness import judging
 

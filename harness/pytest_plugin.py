@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,6 @@ import pytest
 
 if TYPE_CHECKING:
     from harness.scenario import Scenario
-    from harness.verdict import Finding
 
 FOLDER = "scenarios"
 SUFFIXES = (".yaml", ".yml")
@@ -123,7 +122,9 @@ class ScenarioItem(pytest.Item):
             )
         except RuntimeUnavailable as reason:
             if os.environ.get(REQUIRE_DOCKER) == "1":
-                raise ScenarioFailed(f"the scenario could not run, and {REQUIRE_DOCKER}=1 forbids skipping it: {reason}") from None
+                raise ScenarioFailed(
+                    f"the scenario could not run, and {REQUIRE_DOCKER}=1 forbids skipping it: {reason}"
+                ) from None
             pytest.skip(str(reason))
         self.user_properties.extend(properties(result.findings))
         self._conclude(result.verdict.value, result.reason, Path(result.folder) / "report.html")
@@ -146,9 +147,10 @@ class ScenarioItem(pytest.Item):
         return self.path, None, self.name
 
 
-def properties(findings: Iterable[Finding]) -> Iterator[tuple[str, str]]:
-    """The headline of every metric, as JUnit properties: (`write_outage`, `22.4131 s`)."""
+def properties(findings: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    """The headline of every metric of result.json's findings, as JUnit properties: (`write_outage`, `22.4131 s`)."""
     for finding in findings:
-        for metric, measured in finding.measured.items():
-            if measured.value is not None:
-                yield metric, f"{measured.value:g}" if measured.unit == "count" else f"{measured.value:g} {measured.unit}"
+        for metric, measured in finding["measured"].items():
+            value, unit = measured["value"], measured["unit"]
+            if value is not None:
+                yield metric, f"{value:g}" if unit == "count" else f"{value:g} {unit}"
