@@ -51,7 +51,7 @@ GLOSSARY = (
     ("witness", "the proof that the fault was there, seen from another place than the one that injected it"),
     ("probe", "one cheap timed question on a fixed schedule, whether or not the last one was answered"),
     ("kept, fresh", "probes on connections that stay open; probes that open a new connection each time"),
-    ("ok, failed, unknown, not sent", "answered; refused; no answer in time, so it may or may not have been done; never left the client"),
+    ("ok, failed, unknown, not sent", "answered; refused; unanswered in time, so it may or may not have been done; never sent"),
     ("steady state", "the bounds that must hold before the fault, or the run says nothing"),
     ("failover", "an unplanned change of the primary"),
     ("recovery", "service that stays, not its first success"),

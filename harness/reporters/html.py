@@ -24,6 +24,7 @@ from harness.history import History
 from harness.reporters import _shown
 
 PER_WINDOW = 100  # operations that a window of the rate and latency charts shall hold on average
+POLICY = "default-src 'none'; script-src {script}; style-src {style}; base-uri 'none'; form-action 'none'"
 ROLE = {"unknown": "role-unknown"}  # a node that does not say its role is drawn otherwise than an answer that never came
 # JSON that may stand inside <script>: nothing in it can end the element or a line of script.
 _ESCAPED = {ord(mark): f"\\u{ord(mark):04x}" for mark in "<>&\u2028\u2029"}
@@ -47,7 +48,8 @@ def page(folder: Path, history: History, result: Mapping[str, Any]) -> str:
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     environment.globals["shown"] = _shown
-    script, style = f"{_asset('uplot/uPlot.iife.min.js')}\n{_asset('report.js')}", f"{_asset('uplot/uPlot.min.css')}\n{_asset('report.css')}"
+    script = f"{_asset('uplot/uPlot.iife.min.js')}\n{_asset('report.js')}"
+    style = f"{_asset('uplot/uPlot.min.css')}\n{_asset('report.css')}"
     drawn = timeline(history)
     return environment.get_template("report.html.j2").render(
         result=result,
@@ -58,7 +60,7 @@ def page(folder: Path, history: History, result: Mapping[str, Any]) -> str:
         data=Markup(embedded(drawn)),
         script=Markup(script),
         style=Markup(style),
-        policy=f"default-src 'none'; script-src {_hashed(script)}; style-src {_hashed(style)}; base-uri 'none'; form-action 'none'",
+        policy=POLICY.format(script=_hashed(script), style=_hashed(style)),
     )
 
 

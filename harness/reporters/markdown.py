@@ -38,16 +38,18 @@ def _lines(folder: Path, history: History, result: Mapping[str, Any]) -> Iterato
         for row in _shown.expectations(result)
     ]))  # fmt: skip
     yield from _section("Faults and their witnesses", _faults(result["faults"]))
-    troubled = [f for f in result["findings"] if f["verdict"] != "pass" or f["notes"]]
-    yield from _section("Findings worth reading", _findings(troubled))
+    yield from _section("What did not pass", _findings(f for f in result["findings"] if f["verdict"] != "pass"))
+    yield from ("", "<details><summary>All findings</summary>", "", *_findings(result["findings"]), "", "</details>")
     yield "\n### Again\n"
-    yield f"```sh\n{_shown.reproduce(history, result)}\n{_shown.judge_again(folder)}   # the same findings, from the history alone\n```"
+    yield f"```sh\n{_shown.reproduce(history, result)}"
+    yield f"{_shown.judge_again(folder)}   # the same findings, from the history alone\n```"
     yield f"\nReport: `{_shown.folder_of(folder)}/report.html` · {_ran(result)}"
 
 
 def _ran(result: Mapping[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
-    return text(f"seed {result['seed']}, runtime {result['runtime']}, started {result.get('started_at')}; {versions}")
+    started = f", started {result['started_at']}" if result.get("started_at") else ""
+    return text(f"seed {result['seed']}, runtime {result['runtime']}{started}; {versions}")
 
 
 def _faults(faults: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -55,7 +57,8 @@ def _faults(faults: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for fault in faults:
         hit = ", ".join(fault.get("hit") or ()) or "nothing"
         times = [_shown.number(fault.get(name), "s") for name in ("injected_at_s", "healed_at_s")]
-        rows.append((fault["id"], fault["kind"], f"{fault['target']} → {hit}", *times, "yes" if fault["witnessed"] else "**no**"))
+        witnessed = "yes" if fault["witnessed"] else "**no**"
+        rows.append((fault["id"], fault["kind"], f"{fault['target']} → {hit}", *times, witnessed))
     yield from _table(("fault", "kind", "target → hit", "injected", "healed", "witnessed"), rows)
     for fault in faults:
         if fault.get("error"):

