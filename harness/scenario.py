@@ -203,7 +203,7 @@ def load(path: Path) -> Scenario:
         workloads=raw.workload,
         steady_state=raw.steady_state,
         faults=_with_ids(raw.faults),
-        expect=raw.expect,
+        expect=tuple(sorted(raw.expect, key=lambda bound: list(document.value["expect"]).index(bound.metric))),
         images=raw.images,
         path_through=raw.path,
         max_runtime_s=raw.max_runtime,

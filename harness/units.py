@@ -32,7 +32,7 @@ def share(text: object) -> float:
     found = _SHARE.match(text.strip()) if isinstance(text, str) else None
     if not found or float(found["number"]) > 100:
         raise ValueError(f"{text!r} is no share; write a percentage from 0% to 100%, such as 99.9%")
-    return float(found["number"]) / 100
+    return round(float(found["number"]) / 100, 12)  # 99.9 / 100 is more than 0.999, which 999 of 1000 would not reach
 
 
 def show_seconds(value: float) -> str:
