@@ -162,7 +162,7 @@ def history(title: str = "The writer's server is killed and started again later"
         {"name": f"client-{zone}", "zone": zone, "role": "client", "address": f"10.0.{i}.20"} for i, zone in enumerate(ZONES)
     ]
     run = {
-        "scenario": "writer_crash",
+        "scenario": "rds_multi_az/writer_crash",
         "title": title,
         "seed": 7,
         "runtime": "docker",
@@ -269,7 +269,7 @@ def result(verdict: str = "pass", title: str | None = None, seen: str = "connect
     ]
     run = history(rate_per_s=3).run
     return {
-        "format": 1, "scenario": "writer_crash", "title": run["title"] if title is None else title, "runtime": "docker",
+        "format": 1, "scenario": "rds_multi_az/writer_crash", "title": run["title"] if title is None else title, "runtime": "docker",
         "verdict": verdict, "reason": reason, "findings": found,
         "faults": [{
             "id": "crash", "kind": "crash", "target": "writer", "hit": ["pg-az-a"], "injected_at_s": CRASH_S + 0.03,

@@ -112,7 +112,7 @@ def test_markdown_says_verdict_reason_figures_witnesses_and_how_to_repeat_it(tmp
     assert "| Lost writes | 359 |  | at most 0 | ✕ |" in written
     assert "| crash | 19.20 s | begin | client-az-b asks pg-az-a:5432 for SSL | connection refused | conn" in written
     assert "the leader's lease of 20 s, an election, and HAProxy's checks" in written
-    assert "harness run scenarios/writer_crash.yaml --runtime docker --seed 7" in written
+    assert "harness run scenarios/rds_multi_az/writer_crash.yaml --runtime docker --seed 7" in written
     assert "report.html" in written
     assert "- ✕ **durability**: 359 of 7,612 acknowledged writes lost, at most 0" in written.split("<details>")[0]
     assert "pg-az-b became primary at 40.60 s" in written.split("<details>")[1]

@@ -115,7 +115,7 @@ def test_every_finding_witness_bound_and_piece_of_evidence_is_in_it(tmp_path: Pa
     assert all(reading["vantage"] in text and reading["seen"] in text for reading in result["faults"][0]["witnesses"])
     assert all(expected["because"] in text for expected in result["expect"])
     assert all(str(row["value"]) in text for row in result["findings"][1]["evidence"])
-    assert "harness run scenarios/writer_crash.yaml --runtime docker --seed 7" in text
+    assert "harness run scenarios/rds_multi_az/writer_crash.yaml --runtime docker --seed 7" in text
 
 
 def test_the_data_are_what_the_history_holds(tmp_path: Path, history: History) -> None:
