@@ -111,7 +111,7 @@ def show_value(value: float, unit: str, scale: float | None = None) -> str:
         return f"{value * 1000:.1f} ms" if 0 < size < 1 else f"{value:.2f} s" if size < 100 else f"{value:.0f} s"
     if unit == "share":
         return f"{_floor(value * 100)} %"
-    return f"{value:g}"
+    return f"{value:.12g}"
 
 
 def _floor(percent: float) -> str:

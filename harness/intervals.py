@@ -58,7 +58,7 @@ class Lane:
     """One client zone's probes of one endpoint over one sort of connection.
 
     `outages` are the gaps that count, in order; `longest_s` is the longest time between two acknowledgements of all,
-    outage or not; `ok`, `failing` and `not_sent` count probes; `silent_s` is how long before the end of measuring
+    outage or not; `ok`, `failing` and `not_sent` count probes, `impossible` those that ended before they started; `silent_s` is how long before the end of measuring
     the lane fell silent: nothing acknowledged any more, and nothing seen to fail either.
     """
 
@@ -70,6 +70,7 @@ class Lane:
     ok: int
     failing: int
     not_sent: int
+    impossible: int = 0
 
     @property
     def name(self) -> str:
@@ -82,6 +83,8 @@ class Lane:
             return f"{self.name}: none of its probes was sent and ended"
         if self.silent_s:
             return f"{self.name}: neither an answer nor a failure in the last {self.silent_s:.2f} s"
+        if self.impossible:
+            return f"{self.name}: {self.impossible} probes ended before they started"
         for gap in self.outages:
             if gap.upper_s is not None and gap.lower_s > gap.upper_s:
                 return f"{self.name}: an outage of at least {gap.lower_s:.3f} s and at most {gap.upper_s:.3f} s cannot be"
@@ -131,7 +134,8 @@ def lane_of(history: History, endpoint: str, zone: str, lane: str, probes: Opera
     longest = float(lengths.max()) / SECOND_NS if len(ok) else 0.0
     quiet = history.end - int(last_ok[-1]) if len(next_ok) not in counted else 0
     silent = quiet / SECOND_NS if quiet > silence + deadline + SECOND_NS else 0.0
-    return Lane(zone, lane, outages, longest, silent, len(ok), len(failing), int((~sent).sum()))
+    impossible = int((ok["ended"] < ok["started"]).sum())
+    return Lane(zone, lane, outages, longest, silent, len(ok), len(failing), int((~sent).sum()), impossible)
 
 
 def _failing(probes: Operations, before: int) -> Operations:

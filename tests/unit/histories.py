@@ -156,6 +156,7 @@ class Run:
         self,
         at: float,
         until: float | None = None,
+        *,
         id_: str = "crash",
         kind: str = "crash",
         target: str = "writer",
@@ -180,7 +181,7 @@ class Run:
                 self.witness(when, stage, seen, seen, id_=id_)
         return self
 
-    def witness(self, at: float, stage: str, expected: str, seen: str, id_: str = "crash", vantage: str = "client-b") -> Run:
+    def witness(self, at: float, stage: str, expected: str, seen: str, *, id_: str = "crash", vantage: str = "client-b") -> Run:
         return self.event(at, "witness", id=id_, stage=stage, vantage=vantage, expected=expected, seen=seen)
 
     def final(self, node: str, facts: Mapping[str, Any] | None = None, **sets: Sequence[int]) -> Run:

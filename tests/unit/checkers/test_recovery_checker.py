@@ -1,0 +1,88 @@
+"""Recovery is stable service from the fault's effect, not the first success."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.checkers.recovery import Recovery
+from harness.verdict import Finding, Verdict
+from tests.unit.histories import Run, found
+
+
+def judged(run: Run) -> Finding:
+    return Recovery().check(run.history())
+
+
+def test_recovery_runs_from_the_effect_to_stable_service() -> None:
+    finding = judged(Run().fault(9, 15).probes((10, 12)).expect("recovery", max=3))
+    assert finding.verdict is Verdict.PASS
+    measured = found(finding, "recovery")
+    assert measured.lower is not None
+    assert measured.upper is not None
+    assert measured.lower <= 2 <= measured.upper
+    assert measured.upper - measured.lower < 0.1
+
+
+def test_a_recovery_beyond_its_bound_fails() -> None:
+    assert judged(Run().fault(9, 15).probes((10, 12)).expect("recovery", max=1)).verdict is Verdict.FAIL
+
+
+def test_a_recovery_without_a_fault_is_unknown() -> None:
+    assert judged(Run().probes().expect("recovery", max=1)).verdict is Verdict.UNKNOWN
+
+
+def test_a_first_success_that_does_not_hold_is_no_recovery() -> None:
+    finding = judged(Run().fault(9, 15).probes((10, 12), (14, 16)))
+    assert found(finding, "recovery").value == pytest.approx(6, abs=0.05)
+    assert "crash: the first acknowledged write came 2.00 s after the effect" in finding.notes
+
+
+def test_a_later_outage_is_not_the_faults() -> None:
+    assert found(judged(Run(end=60).fault(9, 15).probes((10, 12), (40, 45))), "recovery").value == pytest.approx(2, abs=0.05)
+
+
+def test_every_zone_must_be_served_again() -> None:
+    run = Run().fault(9, 18).probes((10, 12)).probes((10, 19), zone="az-b")
+    assert found(judged(run), "recovery").value == pytest.approx(9, abs=0.05)
+
+
+def test_service_that_was_not_seen_to_hold_for_five_seconds_is_unknown() -> None:
+    finding = judged(Run(end=14).fault(9, 13).probes((10, 12)).expect("recovery", max=60))
+    assert finding.verdict is Verdict.UNKNOWN
+    assert "crash: writes were back for 2.00 s when measuring ended; stable is 5 s" in finding.notes
+
+
+def test_service_that_never_came_back_fails() -> None:
+    finding = judged(Run().fault(9, 20).probes((10, 99)).expect("recovery", max=60))
+    assert finding.verdict is Verdict.FAIL
+    assert "crash: writes were not back in every client zone when measuring ended" in finding.notes
+
+
+def test_a_fault_without_effect_on_writes_needs_no_recovery() -> None:
+    finding = judged(Run().fault(9, 15).probes().expect("recovery", max=1))
+    assert (finding.verdict, found(finding, "recovery").value) == (Verdict.PASS, 0)
+    assert finding.notes == ["crash: no write probe failed; it had no effect on writes"]
+
+
+def test_redundancy_is_back_with_the_first_healthy_word_after_healing() -> None:
+    run = Run().fault(10, 15).probes((10, 12)).event(11, "cluster", healthy=True)
+    run.event(16, "cluster", healthy=False).event(18, "cluster", healthy=True)
+    measured = found(judged(run.expect("redundancy_recovery", max=9)), "redundancy_recovery")
+    assert (measured.lower, measured.upper) == (pytest.approx(6), pytest.approx(8))
+
+
+def test_redundancy_that_never_came_back_fails() -> None:
+    run = Run().fault(10, 15).probes((10, 12)).event(16, "cluster", healthy=False).expect("redundancy_recovery", max=60)
+    assert judged(run).verdict is Verdict.FAIL
+
+
+def test_each_of_several_faults_is_told_and_the_worst_is_the_headline() -> None:
+    run = Run(end=60).fault(10, 12, id_="one").fault(30, 32, id_="two").probes((10, 11), (30, 34))
+    measured = found(judged(run), "recovery")
+    assert measured.value == measured.by["two"].value == pytest.approx(4, abs=0.05)
+    assert measured.by["one"].value == pytest.approx(1, abs=0.05)
+
+
+def test_the_way_in_which_the_old_primary_rejoined_is_told() -> None:
+    finding = judged(Run().fault(10, 15).probes((10, 12)).event(21, "rejoin", node="pg-a", way="rewind"))
+    assert "pg-a rejoined by rewind" in finding.summary
