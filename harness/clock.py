@@ -6,6 +6,7 @@ network namespaces share with their host, so that their records need no correcti
 
 from __future__ import annotations
 
+import resource
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -20,6 +21,12 @@ MILLISECOND_NS = 1_000_000
 def now_ns() -> int:
     """CLOCK_MONOTONIC in nanoseconds."""
     return time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+
+
+def cpu_s() -> float:
+    """The CPU time that this process has used so far, in seconds."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
 
 
 def wait_until(condition: Callable[[], T], within_s: float, awaiting: str, every_s: float = 0.1) -> T:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -103,8 +104,14 @@ class Node(Protocol):
     def running(self) -> bool:
         """Whether the server's main process is there."""
 
-    def run(self, *argv: str, within_s: float = 30, environment: Mapping[str, str] | None = None) -> Ran:
+    def run(self, *argv: str, environment: Mapping[str, str] | None = None) -> Ran:
         """Runs a command in the node and waits for it."""
+
+    def spawn(self, *argv: str, log: str) -> None:
+        """Starts a command in the node and leaves it running, its output in `<log>.log` beside the server's."""
+
+    def put(self, path: str, text: str) -> None:
+        """Writes a file in the node, which only its server's user can read."""
 
     def logs(self) -> str: ...
     def limit(self, limits: Limits) -> None: ...
@@ -119,6 +126,10 @@ class Group:
 
     name: str
     ranges: Sequence[str]  # CIDR, or single addresses
+
+    def holds(self, address: str) -> bool:
+        """Whether an address is one of the group's."""
+        return any(ip_address(address) in ip_network(range_) for range_ in self.ranges)
 
 
 class Cut(Protocol):
@@ -137,11 +148,12 @@ class Network(Protocol):
 
 @dataclass(frozen=True)
 class Endpoint:
-    """What a client connects to."""
+    """What a client connects to; `greeting` is a question that it answers before any login."""
 
     name: str
     host: str
     port: int
+    greeting: bytes = b""
 
 
 class Link(Protocol):
@@ -153,6 +165,10 @@ class Link(Protocol):
     def zone(self) -> str: ...
     @property
     def endpoint(self) -> Endpoint: ...
+    @property
+    def greeting(self) -> bytes:
+        """A question that the endpoint answers before any login."""
+
     def toxic(
         self, type_: str, attributes: Mapping[str, float], stream: str = "downstream"
     ) -> AbstractContextManager[None]:
@@ -175,7 +191,7 @@ class Cluster(Protocol):
     def network(self) -> Network: ...
     @property
     def folder(self) -> Path:
-        """The run's folder as the harness sees it, which every client node has mounted at `/run/harness/run`."""
+        """The run's folder; every client node has its `history` mounted at `/run/harness/history`."""
 
     def zone_group(self, zone: str) -> Group:
         """A whole zone: every address that it has, or will have."""
@@ -200,12 +216,24 @@ class AddressPlan:
 class Topology(Protocol):
     """One system: its nodes, how they form a cluster, what clients connect to. Options are dataclass fields."""
 
+    zones: ClassVar[tuple[str, ...]]
+    endpoint_names: ClassVar[tuple[str, ...]]
+
     def nodes(self, plan: AddressPlan) -> Sequence[NodeSpec]: ...
     def form(self, cluster: Cluster, progress: Callable[[str], None]) -> None:
         """Starts the nodes in order; returns when every member itself says that it is healthy."""
 
     def healthy(self, cluster: Cluster) -> str | None:
         """None when every member itself says that it is healthy and in sync, else what is missing, in words."""
+
+    def roles(self, cluster: Cluster) -> Mapping[str, str]:
+        """What each database node says of itself now: node → primary, replica, …"""
+
+    def versions(self, cluster: Cluster) -> Mapping[str, str]:
+        """The servers' versions, as they say them."""
+
+    def rejoin_way(self, log: str) -> str | None:
+        """How a node came back as a replica (`rewind`, …), from its own log; None when the log does not say."""
 
     def endpoints(self, zone: str) -> Mapping[str, Endpoint]: ...
     def client_config(self, zone: str) -> Mapping[str, Any]:
@@ -226,7 +254,10 @@ class Runtime(Protocol):
     name: ClassVar[str]
 
     def launch(self, topology: Topology, folder: Path) -> AbstractContextManager[Cluster]:
-        """Lays the topology out, starts no server; leaving the context removes everything."""
+        """Lays the topology out, starts no server; leaving the context removes everything.
+
+        `folder` is the run's folder: client nodes have its `history` mounted, nodes log below its `nodes`.
+        """
 
 
 # --- faults --------------------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ HEADER = struct.Struct("<8sII48x")
 RECORD = struct.Struct("<qqqqqqIIBBBBHH")
 GROWTH = 16_384  # records added to the file at a time: 1 MiB, sparse
 NOTHING = -1  # a key, value, time or answer that there is not
+VALUES_PER_PROCESS = 1 << 40  # each process numbers its writes from a base of its own, so that no two are equal
 _STATE_AT = 56
 _END = struct.Struct("<BB")
 
@@ -153,13 +154,14 @@ class Notes:
         self._file.close()
 
 
-def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The whole JSON lines of a file; a last line that was cut off is passed over."""
+def read_lines(path: Path, since: int = 0) -> Iterator[dict[str, Any]]:
+    """The whole JSON lines of a file from byte `since` on; a last line that was cut off is passed over."""
     if not path.exists():
         return
-    with open(path, encoding="utf-8", errors="replace") as lines:
+    with open(path, "rb") as lines:
+        lines.seek(since)
         for line in lines:
-            if not line.endswith("\n"):
+            if not line.endswith(b"\n"):
                 return
             try:
                 value = json.loads(line)

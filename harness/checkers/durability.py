@@ -10,7 +10,7 @@ import numpy as np
 
 from harness.bounds import expectations, judge
 from harness.clock import SECOND_NS
-from harness.history import NOTHING, Array, FinalReads, History, Operations, Outcome
+from harness.history import NOTHING, Array, FinalReads, History, Mask, Operations, Outcome
 from harness.intervals import authority
 from harness.verdict import Finding, Measured, Verdict, count
 
@@ -107,22 +107,40 @@ def _unmeasured() -> dict[str, Measured]:
 def _compare(name: str, writes: Operations, held: Array, read_at: int) -> Compared:
     values, outcomes = writes["value"], writes["outcome"]
     outcomes = np.where((outcomes == Outcome.OK) & (writes["ended"] > read_at), Outcome.UNKNOWN, outcomes)
-    acknowledged = np.unique(values[outcomes == Outcome.OK])
-    unknown = np.setdiff1d(values[outcomes == Outcome.UNKNOWN], acknowledged)
-    failed = np.setdiff1d(values[outcomes == Outcome.FAILED], np.union1d(acknowledged, unknown))
-    there, times = np.unique(held, return_counts=True)
-    sent = np.union1d(np.union1d(acknowledged, unknown), failed)
+    acknowledged = _distinct(values[outcomes == Outcome.OK])
+    maybe = _distinct(values[outcomes == Outcome.UNKNOWN])
+    unknown = maybe[~_within(maybe, acknowledged)]
+    tried = _distinct(values[outcomes == Outcome.FAILED])
+    failed = tried[~_within(tried, acknowledged, unknown)]
+    there = _distinct(held)
+    repeated = _distinct(held[1:][held[1:] == held[:-1]])
     return Compared(
         name,
         writes,
         acknowledged,
-        lost=np.setdiff1d(acknowledged, there, assume_unique=True),
-        duplicated=np.intersect1d(there[times > 1], sent, assume_unique=True),
-        resurrected=np.intersect1d(failed, there, assume_unique=True),
-        extra=np.setdiff1d(there, sent, assume_unique=True),
+        lost=acknowledged[~_within(acknowledged, there)],
+        duplicated=repeated[_within(repeated, acknowledged, unknown, failed)],
+        resurrected=failed[_within(failed, there)],
+        extra=there[~_within(there, acknowledged, unknown, failed)],
         unknown=len(unknown),
-        unknown_there=len(np.intersect1d(unknown, there, assume_unique=True)),
+        unknown_there=int(_within(unknown, there).sum()),
     )
+
+
+def _distinct(values: Array) -> Array:
+    """Sorted, each once. Several times as fast as np.unique, whose hash table suits short keys with many repetitions."""
+    ordered = np.sort(values)
+    distinct: Array = ordered[np.flatnonzero(np.diff(ordered, prepend=ordered[:1] - 1))]
+    return distinct
+
+
+def _within(values: Array, *sorted_sets: Array) -> Mask:
+    """Which of the (sorted) values are in at least one of the sorted sets."""
+    found = np.zeros(len(values), dtype=bool)
+    for held in sorted_sets:
+        if len(held):
+            found |= held[np.minimum(np.searchsorted(held, values), len(held) - 1)] == values
+    return found
 
 
 def _found(metric: str, one: Compared) -> Array:
@@ -144,7 +162,7 @@ def _measure(metric: str, compared: Sequence[Compared]) -> Measured:
 
 def _operations(one: Compared, metric: str, values: Array) -> Operations:
     """The operation behind each value: the acknowledged one for a lost value, else the first."""
-    writes = one.writes.at(np.isin(one.writes["value"], values))
+    writes = one.writes.at(_within(one.writes["value"], values))
     if metric == "lost_writes":
         writes = writes.at(writes["outcome"] == Outcome.OK)
     return writes.at(np.unique(writes["value"], return_index=True)[1])
@@ -196,6 +214,6 @@ def _differing(final: FinalReads, node: str, names: Sequence[str]) -> list[str]:
             if theirs is None:
                 notes.append(f"{name}: {other} was not asked for it")
             elif not np.array_equal(mine, theirs):
-                lacks, more = len(np.setdiff1d(mine, theirs)), len(np.setdiff1d(theirs, mine))
+                lacks, more = (~_within(mine, theirs)).sum(), (~_within(theirs, mine)).sum()
                 notes.append(f"{name}: {other} differs from {node}: {lacks} values missing, {more} more")
     return notes

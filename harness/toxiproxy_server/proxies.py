@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -103,7 +104,7 @@ class Proxy:
         try:
             listener = listening_socket(host, port)
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
+            reason = os.strerror(error.errno).lower() if error.errno else str(error)  # strerror itself is embellished
             raise Refused(f"listen tcp {join_address(host, port)}: bind: {reason}", 500) from None
         self.listen = join_address(*listener.getsockname()[:2])
         self._server = await asyncio.get_running_loop().create_server(self._accept, sock=listener, backlog=BACKLOG)

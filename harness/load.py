@@ -1,0 +1,283 @@
+"""How does Locust carry the load, and how is each of its operations recorded?
+
+`python -m harness.load CONFIG` runs one workload's users in a client node. Locust must be imported first: it makes
+the standard library cooperative. Users follow an absolute schedule: what could not begin before its deadline was over
+is recorded as not sent, instead of being sent as a burst when the system recovers.
+"""
+
+from __future__ import annotations
+
+# isort: off
+import locust  # first, for its monkey-patching
+from locust.env import Environment
+
+# isort: on
+import json
+import os
+import random
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gevent
+import psycopg
+
+from harness import registry
+from harness.clock import SECOND_NS, cpu_s, now_ns
+from harness.probes.postgresql import error_class, network_error, outcome_of_failed_write
+from harness.recording import VALUES_PER_PROCESS, Notes, Outcome, Recorder
+
+NICENESS = 10  # under full load, probes must wake up before users do
+FIRST_NUMBER = 1000  # processes of load number their values from here, probes from 0
+
+
+class Session:
+    """One user's session: connects at a pace, classifies what the driver says, and is thrown away after a timeout."""
+
+    def __init__(self, login: dict[str, Any], reconnect_s: float) -> None:
+        self._login = login
+        self._pace = int(reconnect_s * SECOND_NS)
+        self._next_attempt = 0
+        self._connection: psycopg.Connection[Any] | None = None
+        self._warned: list[str] = []
+
+    @property
+    def connected(self) -> bool:
+        return self._connection is not None
+
+    def connect(self) -> str | None:
+        """None when connected, else why not. Attempts keep to the pace."""
+        if self._connection is not None:
+            return None
+        if now_ns() < self._next_attempt:
+            return "between attempts to connect"
+        self._next_attempt = now_ns() + self._pace
+        try:
+            self._connection = psycopg.connect(**self._login, autocommit=True, sslmode="disable", gssencmode="disable")
+        except psycopg.Error as error:
+            return error_class(error)
+        except OSError as error:
+            return network_error(str(error))
+        self._connection.add_notice_handler(self._notice)
+        return None
+
+    def _notice(self, diagnostic: psycopg.errors.Diagnostic) -> None:
+        if (diagnostic.sqlstate or "").startswith("01"):
+            self._warned.append(f"{diagnostic.sqlstate} warning")
+
+    def execute(self, statement: str, parameters: tuple[Any, ...]) -> tuple[Outcome, str]:
+        """Runs one statement in autocommit; a commit acknowledged with a warning stays unknown."""
+        assert self._connection is not None, "connect first"
+        self._warned.clear()
+        try:
+            self._connection.execute(statement, parameters, prepare=True)
+        except psycopg.Error as error:
+            reads = statement.startswith("SELECT")
+            answered = outcome_of_failed_write(error)
+            if self._connection.closed or self._connection.broken:
+                self.drop()
+            return (Outcome.FAILED if reads else answered.outcome), answered.error
+        if self._warned:
+            return Outcome.UNKNOWN, self._warned[0]
+        return Outcome.OK, ""
+
+    def drop(self) -> None:
+        """Throws the connection away: after a timeout inside the driver it cannot be used again."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+
+@dataclass
+class Context:
+    """What the users of one process share; `base` begins its unique values."""
+
+    workload: Any
+    recorder: Recorder
+    random: random.Random
+    base: int
+    login: dict[str, Any]
+    users: int
+    interval_ns: int
+    slot: Callable[[int], int]  # a user's number → its first intended start, ns after the schedule's
+    folder: Path
+    count: int = 0
+    connected: int = 0
+
+    def unique(self) -> int:
+        self.count += 1
+        return self.base + self.count
+
+
+def user_class(context: Context) -> type[locust.User]:
+    """A Locust user that carries out the workload's operations on an absolute schedule."""
+    recorder, workload = context.recorder, context.workload
+    lane, endpoint = recorder.name("lane", "workload"), recorder.name("endpoint", "writer")
+    kinds = {kind: recorder.name("kind", kind) for kind in workload.mix}
+    numbers = iter(range(context.users))
+    deadline_ns = int(workload.deadline_s * SECOND_NS)
+
+    class ScheduledUser(locust.User):
+        def on_start(self) -> None:
+            self.number = next(numbers)
+            self.session = Session(context.login, workload.reconnect_s)
+            with gevent.Timeout(workload.deadline_s * 5, False):
+                self.session.connect()
+            context.connected += 1
+            while not (context.folder / "start").exists():
+                gevent.sleep(0.05)
+            self.intended = int((context.folder / "start").read_text()) + context.slot(self.number)
+
+        def wait_time(self) -> float:
+            return max(0.0, (self.intended - now_ns()) / 1e9)
+
+        def wait(self) -> None:
+            gevent.sleep(self.wait_time())
+
+        @locust.task
+        def act(self) -> None:
+            intended, self.intended = self.intended, self.intended + context.interval_ns
+            kind = context.random.choices(list(workload.mix), list(workload.mix.values()))[0]
+            if (late := now_ns() - intended) < 0:
+                gevent.sleep(-late / 1e9)
+            if now_ns() > intended + deadline_ns:
+                return self._not_sent(kind, intended, "deadline before it was sent")
+            if why := self._reconnect(intended):
+                return self._not_sent(kind, intended, why)
+            return self._perform(kind, intended)
+
+        def _reconnect(self, intended: int) -> str | None:
+            if self.session.connected:
+                return None
+            why: str | None = "deadline while connecting"
+            with gevent.Timeout(max(0.001, (intended + deadline_ns - now_ns()) / 1e9), False):
+                why = self.session.connect()
+            return why
+
+        def _not_sent(self, kind: str, intended: int, why: str) -> None:
+            recorder.not_sent(
+                lane, kinds[kind], endpoint,
+                client=self.number, intended=intended, error=recorder.name("error", why), ended=now_ns(),
+            )  # fmt: skip
+
+        def _perform(self, kind: str, intended: int) -> None:
+            key, value, payload = workload.plan(kind, context)
+            reference = recorder.payload(payload) if payload is not None else 0
+            started = now_ns()
+            at = recorder.begin(
+                lane, kinds[kind], endpoint,
+                client=self.number, intended=intended, started=started, key=key, value=value, payload=reference,
+            )  # fmt: skip
+            outcome, error = Outcome.FAILED if kind == "read" else Outcome.UNKNOWN, "deadline"
+            expired = gevent.Timeout((intended + deadline_ns - started) / 1e9)
+            try:
+                with expired:
+                    outcome, error = workload.perform(kind, self.session, key, value, payload)
+            except gevent.Timeout as timeout:
+                if timeout is not expired:
+                    raise
+                self.session.drop()
+            ended = now_ns()
+            recorder.end(at, outcome, ended, recorder.name("error", error))
+            self.environment.events.request.fire(
+                request_type=kind, name="writer", response_time=(ended - started) / 1e6, response_length=0,
+                exception=None if outcome is Outcome.OK else RuntimeError(error), context={},
+            )  # fmt: skip
+
+    return ScheduledUser
+
+
+def run(config: dict[str, Any]) -> None:
+    """Runs the users until the history's folder holds a file called `stop`."""
+    os.nice(NICENESS)
+    folder, zone, number = Path(config["folder"]), config["zone"], config["number"]
+    process = config["process"]
+    workload = registry.find("workloads", config["workload"])(**config["options"])
+    recorder, notes = Recorder(folder, process, zone), Notes(folder / f"{process}.events")
+    interval_ns = int(config["users"] * SECOND_NS / config["rate_per_s"])
+    context = Context(
+        workload, recorder, random.Random(config["seed"]), (FIRST_NUMBER + number) * VALUES_PER_PROCESS, config["login"],
+        config["users"], interval_ns,
+        # Evenly over the interval, the zones' users between each other's: no bursts of our own making.
+        slot=lambda user: interval_ns * (user * config["processes"] + config["place"]) // (config["users"] * config["processes"]),
+        folder=folder,
+    )  # fmt: skip
+    environment = Environment(user_classes=[user_class(context)], stop_timeout=2)
+    runner = environment.create_local_runner()
+    runner.start(config["users"], spawn_rate=config["users"])
+    while context.connected < config["users"]:
+        gevent.sleep(0.05)
+    notes.write("ready", now_ns(), process=process, zone=zone)
+    _watch(runner, folder, notes, process, zone)
+    runner.quit()
+    (folder / f"locust-{process}.json").write_text(json.dumps(_statistics(environment)))
+    notes.write("stopped", now_ns(), process=process, zone=zone)
+    recorder.close()
+
+
+def _watch(runner: Any, folder: Path, notes: Notes, process: str, zone: str) -> None:
+    last, used = now_ns(), cpu_s()
+    while not (folder / "stop").exists():
+        gevent.sleep(0.1)
+        now = now_ns()
+        if now - last >= SECOND_NS:
+            cpu = cpu_s()
+            share = (cpu - used) * 1e9 / (now - last)
+            notes.write("instrument", now, process=process, zone=zone, cpu_share=round(share, 4), users=runner.user_count)
+            last, used = now, cpu
+
+
+def _statistics(environment: Environment) -> list[dict[str, Any]]:
+    """What Locust itself measured, for comparison with the recorded operations; times in ms."""
+    return [
+        {
+            "kind": entry.method, "requests": entry.num_requests, "failures": entry.num_failures,
+            "p50_ms": entry.get_response_time_percentile(0.5), "p99_ms": entry.get_response_time_percentile(0.99),
+            "max_ms": entry.max_response_time,
+        }
+        for entry in environment.stats.entries.values()
+    ]  # fmt: skip
+
+
+def prepare(config: dict[str, Any]) -> None:
+    """Makes the workload's tables, once, on the writer."""
+    workload = registry.find("workloads", config["workload"])(**config["options"])
+    with psycopg.connect(**config["login"], sslmode="disable", connect_timeout=5) as connection:
+        workload.prepare(connection)
+
+
+def final_reads(config: dict[str, Any]) -> None:
+    """Reads everything that one node holds, into `final-<node>.jsonl`."""
+    with open(Path(config["folder"]) / f"final-{config['node']}.jsonl", "w", encoding="utf-8") as lines:
+
+        def write(line: dict[str, Any]) -> None:
+            lines.write(json.dumps(line) + "\n")
+
+        try:
+            with psycopg.connect(**config["login"], sslmode="disable", connect_timeout=5) as connection:
+                connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                with connection.cursor(name="probes") as cursor:
+                    cursor.execute("SELECT value FROM probe")
+                    while rows := cursor.fetchmany(20_000):
+                        write({"set": "probe", "values": [row[0] for row in rows]})
+                for chosen in config["workloads"]:
+                    workload = registry.find("workloads", chosen["workload"])(**chosen["options"])
+                    for name, values in workload.final_reads(connection):
+                        write({"set": name, "values": values})
+                    write({"facts": workload.facts(connection)})
+            write({"complete": True})
+        except psycopg.Error as error:
+            write({"error": error_class(error)})
+
+
+def main(argv: list[str]) -> int:
+    """`run|prepare|final_reads CONFIG`."""
+    what, path = argv
+    {"run": run, "prepare": prepare, "final_reads": final_reads}[what](json.loads(Path(path).read_text()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,216 @@
+"""Who carries the faults out, proves that they were there, and always heals?
+
+One thread a fault: it waits for the fault's moment, resolves the target, looks through the witnesses, injects, looks
+again, waits for the fault's end, looks, heals, and looks a last time. Whatever happens in between, healing is done.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from harness import conditions, targets
+from harness.clock import SECOND_NS, now_ns
+from harness.conditions import Condition
+from harness.errors import HarnessError
+from harness.protocols import Cluster, Cut, Group, LinkFault, NodeFault, Topology, Witness
+from harness.readings import Readings
+from harness.recording import Notes
+from harness.scenario import FaultPlan
+
+BEGIN_WITHIN_S = 5.0  # an effect that nobody has seen by then counts as none
+AFTER_WITHIN_S = 60.0  # a server that was started again may take this long to answer
+POLL_S = 0.1
+
+
+@dataclass(frozen=True)
+class PacketCounter:
+    """Whether a cut really dropped packets."""
+
+    cut: Cut
+    vantage: str = "packet counter"
+    normal: str = "no packet dropped"
+    expected: str = "packets dropped"
+
+    def look(self) -> str:
+        return self.expected if self.cut.packets() else self.normal
+
+
+@dataclass
+class Nemesis:
+    """Carries a scenario's faults out. `notes` gets `fault` and `witness` events; `steady_at` is ns, CLOCK_MONOTONIC."""
+
+    cluster: Cluster
+    topology: Topology
+    plans: Sequence[FaultPlan]
+    readings: Readings
+    notes: Notes
+    rng: random.Random
+    stable_for_s: float
+    progress: Callable[[str], None]
+    stopping: threading.Event = field(default_factory=threading.Event)
+    cut_off: set[str] = field(default_factory=set)  # zones that a network fault holds now
+    _primary_before: dict[str, str] = field(default_factory=dict)
+    _state: dict[str, set[str]] = field(default_factory=dict)
+    _threads: list[threading.Thread] = field(default_factory=list)
+    _steady_at: int = 0
+
+    def start(self, steady_at: int) -> None:
+        self._steady_at = steady_at
+        for plan in self.plans:
+            thread = threading.Thread(target=self._carry_out, args=(plan,), name=f"fault {plan.id}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def under_way(self) -> bool:
+        return any(thread.is_alive() for thread in self._threads)
+
+    def stop(self) -> None:
+        """Heals everything now and returns when it is healed."""
+        self.stopping.set()
+        for thread in self._threads:
+            thread.join()
+
+    # --- one fault ---
+
+    def _carry_out(self, plan: FaultPlan) -> None:
+        try:
+            if self._await_start(plan):
+                self._inject(plan)
+        except HarnessError as problem:
+            self._note(plan, "failed", error=str(problem))
+            self.progress(f"{plan.id}: {problem}")
+        except Exception as problem:  # noqa: BLE001 (a thread's error must reach the history, whatever it is)
+            self._note(plan, "failed", error=f"{type(problem).__name__}: {problem}")
+            self.progress(f"{plan.id}: {type(problem).__name__}: {problem}")
+
+    def _inject(self, plan: FaultPlan) -> None:
+        roles = self.readings.roles()
+        specs = [node.spec for node in self.cluster.nodes.values()]
+        hit = targets.resolve(plan.target, specs, roles, self.rng, self.topology.endpoint_names)
+        self._primary_before[plan.id] = next((node for node, role in roles.items() if role == "primary"), "")
+        acts, witnesses = self._acts(plan, hit)
+        self._look(plan, "before", witnesses, normal=True)
+        self._note(plan, "injecting", hit=list(hit.names), changes_roles=plan.fault.changes_roles)
+        with ExitStack() as healing:  # whatever happens below, what was entered is left
+            cuts = [cut for act in acts if (cut := healing.enter_context(act())) is not None]
+            self._note(plan, "injected")
+            self.progress(f"{plan.id}: {plan.kind} injected at {', '.join(hit.names)}")
+            inside = [*witnesses, *(PacketCounter(cut) for cut in cuts)]
+            shown = self._look(plan, "begin", inside, within_s=BEGIN_WITHIN_S)
+            self.progress(f"{plan.id}: " + ("its effect is witnessed" if shown else "nobody can see its effect"))
+            self._await_end(plan)
+            self._look(plan, "end", inside)
+            self._note(plan, "healing")
+        self._note(plan, "healed")
+        self.cut_off -= set(hit.zones)
+        self.progress(f"{plan.id}: healed")
+        self._look(plan, "after", witnesses, normal=True, within_s=AFTER_WITHIN_S)
+
+    def _acts(
+        self, plan: FaultPlan, hit: targets.Resolved
+    ) -> tuple[list[Callable[[], AbstractContextManager[Cut | None]]], list[Witness]]:
+        """How to inject the fault on everything that was hit, and who looks."""
+        cluster, fault = self.cluster, plan.fault
+        if isinstance(fault, NodeFault):
+            nodes = [cluster.nodes[name] for name in hit.nodes]
+            return (
+                [partial(fault.on_node, node) for node in nodes],
+                [witness for node in nodes for witness in fault.witnesses_on_node(cluster, node)],
+            )
+        if isinstance(fault, LinkFault):
+            links = [cluster.link(zone, endpoint) for zone, endpoint in hit.links]
+            return (
+                [partial(fault.on_link, link) for link in links],
+                [witness for link in links for witness in fault.witnesses_on_link(cluster, link)],
+            )
+        inside, outside = self._sides(hit)
+        self.cut_off |= set(hit.zones)
+        return [partial(fault.between, cluster.network, inside, outside)], list(fault.witnesses_between(cluster, inside, outside))
+
+    def _sides(self, hit: targets.Resolved) -> tuple[Group, Group]:
+        """What was hit, and everything else that has an address."""
+        zones = [self.cluster.zone_group(zone) for zone in self.cluster.zones]
+        if hit.zones:
+            near = [group for group, zone in zip(zones, self.cluster.zones, strict=True) if zone in hit.zones]
+            far = [group for group in zones if group not in near]
+            return _joined(near), _joined(far)
+        addresses = {node.spec.name: node.spec.address for node in self.cluster.nodes.values()}
+        return (
+            Group(", ".join(hit.nodes), tuple(addresses[name] for name in hit.nodes)),
+            Group("all others", tuple(address for name, address in addresses.items() if name not in hit.nodes)),
+        )
+
+    # --- waiting ---
+
+    def _await_start(self, plan: FaultPlan) -> bool:
+        """False when the run is stopped before the fault's moment has come."""
+        began = self._steady_at
+        if plan.after:
+            if not self._wait(lambda: plan.after in self._state.get("healed", ())):
+                return False
+            began = now_ns()
+        if plan.when and not self._wait(partial(self._true, plan.when, plan)):
+            return False
+        due = began + int((plan.at_s or 0) * SECOND_NS)
+        return self._wait(lambda: now_ns() >= due)
+
+    def _await_end(self, plan: FaultPlan) -> None:
+        limit = now_ns() + int((plan.for_s or plan.at_most_s or 0) * SECOND_NS)
+        until = plan.until
+        self._wait(lambda: now_ns() >= limit or (until is not None and self._true(until, plan)))
+
+    def _wait(self, condition: Callable[[], bool]) -> bool:
+        """Waits until a condition is true; False as soon as the run is being stopped."""
+        while not condition():
+            if self.stopping.wait(POLL_S):
+                return False
+        return True
+
+    def _true(self, condition: Condition, plan: FaultPlan) -> bool:
+        if condition.fault_id:
+            word = "healed" if condition.kind == conditions.FAULT_IS_HEALED else "injected"
+            return condition.fault_id in self._state.get(word, ())
+        if condition.kind == conditions.CLUSTER_IS_HEALTHY:
+            return self.topology.healthy(self.cluster) is None
+        zones = [zone for zone in self.cluster.zones if zone not in self.cut_off]
+        if condition.kind == conditions.NEW_WRITER_IS_STABLE:
+            roles = self.readings.roles()
+            before = self._primary_before.get(plan.id)
+            if not any(role == "primary" and node != before for node, role in roles.items()):
+                return False
+        return self.readings.stable(zones, self.stable_for_s)
+
+    # --- looking and noting ---
+
+    def _look(
+        self, plan: FaultPlan, stage: str, witnesses: Sequence[Witness], *, normal: bool = False, within_s: float = 0
+    ) -> bool:
+        """Notes what every witness sees, once each sees what it should or the time is over; whether all did."""
+        if not witnesses:
+            return False
+        limit = now_ns() + int(within_s * SECOND_NS)
+        with ThreadPoolExecutor(len(witnesses)) as pool:
+            while True:
+                seen = list(pool.map(lambda witness: (now_ns(), witness.look()), witnesses))
+                expected = [witness.normal if normal else witness.expected for witness in witnesses]
+                shown = [answer for _, answer in seen] == expected
+                if shown or now_ns() >= limit or (within_s and self.stopping.wait(POLL_S)):
+                    break
+        for witness, wanted, (at, answer) in zip(witnesses, expected, seen, strict=True):
+            self.notes.write("witness", at, id=plan.id, stage=stage, vantage=witness.vantage, expected=wanted, seen=answer)
+        return shown
+
+    def _note(self, plan: FaultPlan, stage: str, **more: Any) -> None:
+        self._state.setdefault(stage, set()).add(plan.id)
+        self.notes.write("fault", now_ns(), id=plan.id, kind=plan.kind, target=str(plan.target), stage=stage, **more)
+
+
+def _joined(groups: Sequence[Group]) -> Group:
+    return Group(", ".join(group.name for group in groups), tuple(range_ for group in groups for range_ in group.ranges))

@@ -1,0 +1,103 @@
+"""What does this zone's client node see? The probe process: `python -m harness.probes CONFIG`.
+
+CONFIG is a JSON file: `zone`, `folder` (of the history), `number` (makes written values unique), `client` (protocol and login), `targets` ([{endpoint, kind, host, port, lane, cadence_ms, deadline_ms,
+delay_ms}]), `observe` ({node, host, port, manager_port}). Ends when the folder holds a file called `stop`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from harness.clock import MILLISECOND_NS, cpu_s, now_ns
+from harness.probes.contract import Address, Client
+from harness.probes.lanes import Lane, Target, Values
+from harness.probes.observer import Observer
+from harness.probes.postgresql import Postgresql
+from harness.recording import VALUES_PER_PROCESS, Notes, Recorder
+
+
+def client_of(config: dict[str, Any]) -> Client:
+    """The protocol's client, logged in as the probe's user."""
+    if config["protocol"] != "postgresql":
+        raise ValueError(f"no probe speaks {config['protocol']}")
+    return Postgresql(config["probe"]["user"], config["probe"]["password"], config["database"])
+
+
+async def probe(config: dict[str, Any]) -> None:
+    """Runs every lane and the observer until the folder holds a file called `stop`."""
+    folder, zone = Path(config["folder"]), config["zone"]
+    process = f"probe-{zone}"
+    recorder, notes = Recorder(folder, process, zone), Notes(folder / f"{process}.events")
+    client = client_of(config["client"])
+    values = Values((config["number"] + 1) * VALUES_PER_PROCESS)
+    lanes = [
+        Lane(
+            Target(
+                target["endpoint"], target["kind"], Address(target["host"], target["port"]), target["lane"],
+                target["cadence_ms"], target["deadline_ms"],
+                int(target["delay_ms"] * MILLISECOND_NS),
+            ),
+            client, recorder, values,
+        )
+        for target in config["targets"]
+    ]  # fmt: skip
+    await asyncio.gather(*(lane.open() for lane in lanes))
+    notes.write("ready", now_ns(), process=process, zone=zone)
+    first_at = await started(folder)
+    tasks = [asyncio.create_task(lane.run(first_at)) for lane in lanes]
+    if seen := config.get("observe"):
+        manager = Address(seen["host"], seen["manager_port"]) if seen.get("manager_port") else None
+        observer = Observer(seen["node"], Address(seen["host"], seen["port"]), manager, client, notes)
+        tasks.append(asyncio.create_task(observer.run()))
+    tasks.append(asyncio.create_task(watch_itself(notes, process, zone)))
+    stop = asyncio.create_task(stopped(folder))
+    done, _ = await asyncio.wait({stop, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+    for task in done - {stop}:  # a lane never ends by itself: whatever ended it is the news
+        task.result()
+    notes.write("stopped", now_ns(), process=process, zone=zone)
+    recorder.close()
+
+
+async def started(folder: Path) -> int:
+    """The instant at which all schedules begin, once the harness has written it."""
+    while not (folder / "start").exists():
+        await asyncio.sleep(0.02)
+    return int((folder / "start").read_text())
+
+
+async def stopped(folder: Path) -> None:
+    while not (folder / "stop").exists():
+        await asyncio.sleep(0.1)
+
+
+async def watch_itself(notes: Notes, process: str, zone: str) -> None:
+    """Writes an `instrument` event each second: this process's share of a core and how late its loop wakes."""
+    last, used = now_ns(), cpu_s()
+    while True:
+        await asyncio.sleep(1)
+        now, cpu = now_ns(), cpu_s()
+        elapsed = now - last
+        notes.write(
+            "instrument", now, process=process, zone=zone,
+            cpu_share=round((cpu - used) * 1e9 / elapsed, 4), loop_lag_ms=round(elapsed / 1e6 - 1000, 3),
+        )  # fmt: skip
+        last, used = now, cpu
+
+
+def main(argv: list[str]) -> int:
+    config = json.loads(Path(argv[0]).read_text())
+    try:
+        import uvloop  # noqa: PLC0415 (only where it is there)
+    except ImportError:
+        asyncio.run(probe(config))
+    else:
+        uvloop.run(probe(config))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,220 @@
+"""Does the system answer right now, asked on a schedule that waits for no answer?
+
+Two kinds of lanes ask each target. A kept lane holds a few connections and asks every `cadence` on an absolute
+schedule; a fresh lane connects anew each time. A deadline ends an operation's *record*; the connection is parked and
+used again when its answer comes. What is unanswered is capped, so that probes never cause the outage they look for: at
+the cap, and while the pace of reconnecting does not allow an attempt, a probe is recorded as not sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import struct
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+from harness.clock import MILLISECOND_NS, now_ns
+from harness.probes.contract import Address, Answered, Client, Connection
+from harness.recording import Outcome, Recorder
+
+_TCP_INFO_SIZE = 104
+_UNANSWERED_AT, _TOTAL_RETRANSMITS_AT = 2, 100  # struct tcp_info: tcpi_retransmits (u8), tcpi_total_retrans (u32)
+
+
+@dataclass(frozen=True)
+class Target:
+    """One thing that is asked. Times in ms; `delay_ns` is after the common start of all schedules.
+
+    `endpoint` is the name in the records (`writer`, `node:pg-az-a`), `kind` is `probe_write` or `read`.
+    `unanswered_max` caps the questions, and so the server's sessions, that wait for an answer.
+    """
+
+    endpoint: str
+    kind: str
+    address: Address
+    lane: str
+    cadence_ms: float
+    deadline_ms: float
+    delay_ns: int
+    unanswered_max: int = 4
+    reconnect_ms: float = 100
+
+
+@dataclass
+class Values:
+    """Unique numbers for the writes of one process."""
+
+    base: int
+    _next: int = 0
+
+    def take(self) -> int:
+        self._next += 1
+        return self.base + self._next
+
+
+@dataclass(eq=False)  # one is not another, whatever their fields say
+class _Question:
+    """One operation under way."""
+
+    at: int
+    target: Target
+    connection: Connection | None = None
+    retransmitted: int = 0
+    late: bool = False
+
+
+@dataclass
+class Lane:
+    """Asks one target; `run` goes on until cancelled."""
+
+    target: Target
+    client: Client
+    recorder: Recorder
+    values: Values
+    idle: list[Connection] = field(default_factory=list)
+    unanswered: set[_Question] = field(default_factory=set)
+    connecting: int = 0
+    next_attempt: int = 0
+    wary: bool = False
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._lane = self.recorder.name("lane", self.target.lane)
+        self._kind = self.recorder.name("kind", self.target.kind)
+        self._endpoint = self.recorder.name("endpoint", self.target.endpoint)
+
+    async def open(self) -> None:
+        """Opens the kept connections before the schedule begins; those that fail are tried again later."""
+        if self.target.lane == "kept":
+            for _ in range(self.target.unanswered_max):
+                with suppress(ConnectionError):
+                    self.idle.append(await self.client.connect(self.target.address))
+
+    async def run(self, first_at: int) -> None:
+        """Asks on schedule from `first_at` (ns, CLOCK_MONOTONIC). A late tick asks at once: its lateness is in the record."""
+        for intended in count(first_at + self.target.delay_ns, int(self.target.cadence_ms * MILLISECOND_NS)):
+            delay = (intended - now_ns()) / 1e9
+            if delay > 0:
+                await asyncio.sleep(delay)
+            self._tick(intended)
+
+    def _tick(self, intended: int) -> None:
+        now = now_ns()
+        if now > intended + self.target.deadline_ms * MILLISECOND_NS:
+            return self._not_sent(intended, "probe late")
+        if self.target.lane == "fresh":
+            if len(self.unanswered) >= self.target.unanswered_max:
+                return self._not_sent(intended, "too many unanswered")
+            return self._start(intended, self._ask_anew)
+        if self.idle:
+            return self._start(intended, self._ask, self.idle.pop(0))
+        if now < self.next_attempt:
+            return self._not_sent(intended, "between attempts to connect")
+        if self.connecting or (len(self.unanswered) >= self.target.unanswered_max and not self._dead_path()):
+            return self._not_sent(intended, "no connection free")
+        self.next_attempt = now + int(self.target.reconnect_ms * MILLISECOND_NS)
+        return self._start(intended, self._ask_anew)
+
+    def _dead_path(self) -> bool:
+        """Whether what is unanswered is being sent again and again: then the server never saw it, and a new try costs it nothing."""
+        waiting = [q.connection for q in self.unanswered if q.connection is not None]
+        return bool(waiting) and all(_tcp(connection)[0] for connection in waiting)
+
+    def _not_sent(self, intended: int, why: str) -> None:
+        self.recorder.not_sent(
+            self._lane, self._kind, self._endpoint,
+            client=0, intended=intended, error=self.recorder.name("error", why), ended=now_ns(),
+        )  # fmt: skip
+
+    def _start(self, intended: int, ask: Callable[..., Coroutine[Any, Any, None]], *given: Connection) -> None:
+        value = self.values.take() if self.target.kind == "probe_write" else -1
+        at = self.recorder.begin(
+            self._lane, self._kind, self._endpoint, client=0, intended=intended, started=now_ns(), value=value
+        )
+        question = _Question(at, self.target)
+        self.unanswered.add(question)
+        task = asyncio.get_running_loop().create_task(ask(question, value, *given))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        late = asyncio.get_running_loop().call_later(self.target.deadline_ms / 1000, self._deadline, question)
+        task.add_done_callback(lambda _: late.cancel())
+
+    def _deadline(self, question: _Question) -> None:
+        """Ends the record; what is asked stays asked."""
+        question.late = True
+        outcome = Outcome.UNKNOWN if self.target.kind == "probe_write" else Outcome.FAILED
+        self.recorder.end(question.at, outcome, now_ns(), self.recorder.name("error", "deadline"))
+
+    async def _ask(self, question: _Question, value: int, connection: Connection) -> None:
+        question.connection = connection
+        question.retransmitted = _tcp(connection)[1]
+        answered = await (connection.write(value) if self.target.kind == "probe_write" else connection.read())
+        self._ended(question, answered)
+        if self.target.lane == "kept" and connection.usable and len(self.idle) < self.target.unanswered_max:
+            self.idle.append(connection)
+        else:
+            with suppress(Exception):  # it is being thrown away: whatever closing it says is no news
+                await connection.close()
+
+    def _ended(self, question: _Question, answered: Answered) -> None:
+        self.unanswered.discard(question)
+        if not question.late:
+            error = self.recorder.name("error", answered.error) if answered.error else 0
+            self.recorder.end(question.at, answered.outcome, now_ns(), error)
+        elif question.connection is not None and _tcp(question.connection)[1] == question.retransmitted:
+            # Nothing was sent twice: the question had arrived, so until now it really was not answered. After a
+            # retransmission the wait is partly TCP's own back-off, and proves nothing about the server.
+            self.recorder.answered(question.at, now_ns())
+
+    async def _ask_anew(self, question: _Question, value: int) -> None:
+        """Connects, then asks. After a failure it first sees whether TCP connects at all, and gives that up at the deadline."""
+        self.connecting += 1
+        try:
+            failure = await self._reachable() if self.wary else None
+            if failure is None:
+                connection = await self.client.connect(self.target.address)
+        except ConnectionError as problem:
+            failure = str(problem)
+        finally:
+            self.connecting -= 1
+        self.wary = failure is not None
+        if failure is not None:
+            # The write was never sent, so it is known not to have happened.
+            self._ended(question, Answered(Outcome.FAILED, failure))
+            return
+        await self._ask(question, value, connection)
+
+    async def _reachable(self) -> str | None:
+        """None when the address takes TCP connections, else why not. Costs a server without a listener nothing."""
+        probe = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        try:
+            address = (self.target.address.host, self.target.address.port)
+            async with asyncio.timeout(self.target.deadline_ms / 1000):
+                await asyncio.get_running_loop().sock_connect(probe, address)
+        except TimeoutError:
+            return "connect deadline"
+        except ConnectionRefusedError:
+            return "connection refused"
+        except OSError as problem:
+            return problem.strerror or "connection failed"
+        finally:
+            # Reset rather than closed in order: no socket stays in TIME_WAIT, no server waits for a login.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            probe.close()
+        return None
+
+
+def _tcp(connection: Connection) -> tuple[int, int]:
+    """Of a connection's TCP: how often what is unacknowledged was sent again, and retransmissions in all."""
+    try:
+        with socket.socket(fileno=os.dup(connection.descriptor)) as view:
+            info = view.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_SIZE)
+    except Exception:  # noqa: BLE001 (a closed connection: every driver has an error of its own for it)
+        return 0, -1
+    return info[_UNANSWERED_AT], struct.unpack_from("<I", info, _TOTAL_RETRANSMITS_AT)[0]
+

@@ -1,0 +1,90 @@
+"""Who says what of itself, asked of each node directly?"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from harness.clock import now_ns
+from harness.probes.contract import Address, Client, Connection
+from harness.recording import Notes
+
+REPEAT_NS = 1_000_000_000  # an unchanged reading is written again this often, so that a reader sees how fresh it is
+
+
+@dataclass
+class Observer:
+    """Asks one node for its role by its own protocol, and its manager for the member's state.
+
+    Writes `role` events ({node, role}) and `member` events ({node, …}) on every change, and now and then.
+    """
+
+    node: str
+    address: Address
+    manager: Address | None
+    client: Client
+    notes: Notes
+    every_s: float = 0.2
+    deadline_s: float = 0.5
+    _connection: Connection | None = None
+
+    async def run(self) -> None:
+        questions = [self._watch("role", self._role, self.every_s)]
+        if self.manager is not None:
+            questions.append(self._watch("member", self._member, 5 * self.every_s))
+        await asyncio.gather(*questions)
+
+    async def _watch(self, event: str, ask: Any, every_s: float) -> None:
+        last: dict[str, Any] = {}
+        written = 0
+        while True:
+            began = now_ns()
+            said = await ask()
+            if said != last or began - written > REPEAT_NS:
+                self.notes.write(event, now_ns(), asked=began, node=self.node, **said)
+                last, written = said, began
+            await asyncio.sleep(max(0.0, every_s - (now_ns() - began) / 1e9))
+
+    async def _role(self) -> dict[str, Any]:
+        # The deadline is enforced from outside the driver, and a session that missed it is thrown away: an
+        # observer needs one answer now and then, not a parked one.
+        task = asyncio.ensure_future(self._ask_role())
+        done, _ = await asyncio.wait({task}, timeout=self.deadline_s)
+        if done:
+            return task.result()
+        task.cancel()
+        self._connection = None
+        return {"role": "unreachable"}
+
+    async def _ask_role(self) -> dict[str, Any]:
+        if self._connection is None or not self._connection.usable:
+            try:
+                self._connection = await self.client.connect(self.address)
+            except ConnectionError:
+                return {"role": "unreachable"}
+        return await self._connection.role()
+
+    async def _member(self) -> dict[str, Any]:
+        assert self.manager is not None, "only asked where there is a manager"
+        try:
+            async with asyncio.timeout(self.deadline_s):
+                said = json.loads(await _get(self.manager, "/patroni"))
+        except (TimeoutError, OSError, ValueError):
+            return {"state": "silent"}
+        kept = ("state", "role", "timeline", "replication_state", "sync_standby", "pause")
+        return {key: said[key] for key in kept if key in said}
+
+
+async def _get(address: Address, path: str) -> str:
+    reader, writer = await asyncio.open_connection(address.host, address.port)
+    try:
+        writer.write(f"GET {path} HTTP/1.0\r\nHost: {address.host}\r\n\r\n".encode())
+        answer = await reader.read()
+    finally:
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+    return answer.partition(b"\r\n\r\n")[2].decode()

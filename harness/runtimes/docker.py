@@ -1,0 +1,387 @@
+"""How do nodes live as containers?
+
+Testcontainers starts them, docker-py below it does what Testcontainers has no call for: static addresses,
+pausing, live limits. A container lives for the whole run; its server is a process in it, so that a crash of
+the server keeps the node's address, network and rules.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import secrets
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import docker
+import docker.errors
+from docker.models.containers import Container
+from docker.types import EndpointConfig, IPAMConfig, IPAMPool
+from testcontainers.core.config import testcontainers_config
+from testcontainers.core.container import DockerContainer
+from testcontainers.core.network import Network as TestNetwork
+
+from harness.clock import wait_until
+from harness.errors import ClusterError, RuntimeUnavailable
+from harness.layout import TOXIPROXY_API, Plan, client_nodes, through_toxiproxy
+from harness.links.packets import Packets
+from harness.links.toxiproxy import ToxiproxyNode
+from harness.protocols import Cluster, Command, Endpoint, Group, Limits, Link, Node, NodeSpec, Paths, Ran, Topology
+from harness.runtimes.images import Images
+from harness.supervisor import Supervised
+
+RUN_LABEL = "failover-harness.run"
+HISTORY = "/run/harness/history"
+PATHS = Paths(data="/var/lib/harness/data", config="/etc/harness", log="/var/log/harness")
+PID_FILE = "/run/harness/server.pid"
+# No LAN uses 198.18.0.0/15 (RFC 2544 keeps it for measuring), so a cluster never hides a user's own network.
+SUBNETS = ipaddress.IPv4Network("198.18.0.0/15")
+# A node's PID 1: it reaps whatever is left to it and starts its own child again when all processes are killed.
+INIT = ("/bin/sh", "-c", "while :; do sleep 3600 & wait; done")
+AT_ONCE = 8  # containers started or removed at the same time
+
+# The supervisor takes Ryuk's part: it also removes packet rules, and needs no image of its own.
+testcontainers_config.ryuk_disabled = True
+
+
+def engine() -> docker.DockerClient:
+    """A client of the engine that `DOCKER_HOST` or the default socket names. Raises RuntimeUnavailable."""
+    try:
+        client = docker.from_env(timeout=120)
+        client.ping()
+    except docker.errors.DockerException as problem:
+        raise RuntimeUnavailable(f"no Docker engine answers ({_reason(problem)}); start one, or name it in DOCKER_HOST") from None
+    return client
+
+
+def _reason(problem: Exception) -> str:
+    return str(getattr(problem, "explanation", None) or problem).splitlines()[0]
+
+
+@dataclass(frozen=True)
+class DockerNode:
+    """A node that is a container."""
+
+    spec: NodeSpec
+    container: Container
+    engine: docker.DockerClient
+
+    def start(self) -> None:
+        if self.spec.build is None:
+            return
+        command = self.spec.build(PATHS)
+        script = ["umask 077"]
+        environment = dict(command.environment)
+        for number, (path, text) in enumerate(command.files.items()):
+            environment[f"HARNESS_FILE_{number}"] = text
+            script.append(f'printf %s "$HARNESS_FILE_{number}" > {shlex.quote(path)}; unset HARNESS_FILE_{number}')
+        script.append(f"umask 022; setsid {shlex.join(command.argv)} >> {PATHS.log}/server.log 2>&1 & echo $! > {PID_FILE}")
+        ran = self._exec(["sh", "-c", "\n".join(script)], environment)
+        if ran.status:
+            raise ClusterError(f"{self.spec.name}: its server could not be started: {ran.out.strip()}")
+
+    def stop(self, grace_s: float) -> None:
+        self.run("sh", "-c", f"kill -TERM $(cat {PID_FILE})")
+        try:
+            wait_until(lambda: not self.running(), grace_s, f"{self.spec.name}'s server to end")
+        except ClusterError:
+            self.kill()
+
+    def kill(self) -> None:
+        # -1 is every process of the node but PID 1 and this shell: no time in which some are left.
+        self.run("sh", "-c", "kill -KILL -1")
+
+    def pause(self) -> None:
+        self.container.pause()
+
+    def resume(self) -> None:
+        self.container.unpause()
+
+    def running(self) -> bool:
+        return self.run("sh", "-c", f"kill -0 $(cat {PID_FILE})").status == 0
+
+    def run(self, *argv: str, environment: Mapping[str, str] | None = None) -> Ran:
+        return self._exec(list(argv), dict(environment or {}))
+
+    def spawn(self, *argv: str, log: str) -> None:
+        script = f"exec {shlex.join(argv)} >> {PATHS.log}/{shlex.quote(log)}.log 2>&1"
+        self.container.exec_run(["sh", "-c", script], detach=True)
+
+    def put(self, path: str, text: str) -> None:
+        script = 'umask 077; printf %s "$HARNESS_FILE" > "$0"'
+        ran = self._exec(["sh", "-c", script, path], {"HARNESS_FILE": text})
+        if ran.status:
+            raise ClusterError(f"{self.spec.name}: {path} could not be written: {ran.out.strip()}")
+
+    def logs(self) -> str:
+        return self.run("sh", "-c", f"cat {PATHS.log}/server.log").out
+
+    def limit(self, limits: Limits) -> None:
+        self.container.update(**_limits(limits))
+
+    def _exec(self, argv: list[str], environment: dict[str, str]) -> Ran:
+        try:
+            status, out = self.container.exec_run(argv, environment=environment)
+        except docker.errors.APIError as problem:
+            raise ClusterError(f"{self.spec.name}: {argv[0]} could not be run: {_reason(problem)}") from None
+        assert isinstance(out, bytes), "docker-py gives bytes unless asked for a stream"
+        return Ran(int(status or 0), out.decode("utf-8", "replace"))
+
+
+def _limits(limits: Limits) -> dict[str, Any]:
+    plain: dict[str, Any] = {}
+    if limits.cpus is not None:
+        plain |= {"cpu_period": 100_000, "cpu_quota": int(limits.cpus * 100_000)}
+    if limits.memory_mb is not None:
+        plain |= {"mem_limit": f"{limits.memory_mb}m", "memswap_limit": f"{limits.memory_mb}m"}
+    return plain
+
+
+@dataclass(frozen=True)
+class ToxiproxyLink:
+    """A client zone's path to an endpoint, through that zone's Toxiproxy."""
+
+    zone: str
+    endpoint: Endpoint
+    proxy: ToxiproxyNode
+
+    @property
+    def name(self) -> str:
+        return f"{self.zone} to {self.endpoint.name}"
+
+    @property
+    def greeting(self) -> bytes:
+        return self.endpoint.greeting
+
+    @contextmanager
+    def toxic(self, type_: str, attributes: Mapping[str, float], stream: str = "downstream") -> Iterator[None]:
+        name = f"{type_}_{stream}"
+        self.proxy.add_toxic(self.endpoint.name, name, type_, attributes, stream)
+        try:
+            yield
+        finally:
+            self.proxy.remove_toxic(self.endpoint.name, name)
+
+
+@dataclass
+class DockerCluster:
+    """A topology whose nodes are containers on one bridge network."""
+
+    run_id: str
+    folder: Path
+    plan: Plan
+    topology: Topology
+    nodes: dict[str, Node] = field(default_factory=dict)
+    _packets: Packets | None = None
+    _links: dict[tuple[str, str], Link] = field(default_factory=dict)
+    _versions: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def zones(self) -> Sequence[str]:
+        return self.plan.zones
+
+    @property
+    def network(self) -> Packets:
+        assert self._packets is not None, "the packet helper starts with the nodes"
+        return self._packets
+
+    def zone_group(self, zone: str) -> Group:
+        return self.plan.group(zone)
+
+    def client(self, zone: str) -> Node:
+        return self.nodes[f"client-{zone}"]
+
+    def link(self, zone: str, endpoint: str) -> Link:
+        return self._links[zone, endpoint]
+
+    def versions(self) -> Mapping[str, str]:
+        return self._versions
+
+    def open_links(self) -> None:
+        """Gives every zone's Toxiproxy a proxy for each endpoint."""
+        specs = [node.spec for node in self.nodes.values()]
+        for zone in self.zones:
+            node = self.nodes[f"toxiproxy-{zone}"]
+            assert isinstance(node, DockerNode), "every node of this cluster is a container"
+            proxy = ToxiproxyNode("127.0.0.1", published_port(node.container, TOXIPROXY_API))
+            version = wait_until(lambda proxy=proxy: _version(proxy), 20, f"{node.spec.name}'s API")  # type: ignore[misc]
+            self._versions["toxiproxy"] = version
+            endpoints = self.topology.endpoints(zone)
+            for name, endpoint in through_toxiproxy(specs, self.topology, zone).items():
+                upstream = endpoints[name]
+                proxy.create(name, f"0.0.0.0:{endpoint.port}", f"{upstream.host}:{upstream.port}")
+                self._links[zone, name] = ToxiproxyLink(zone, endpoint, proxy)
+
+
+def _version(proxy: ToxiproxyNode) -> str | None:
+    try:
+        return proxy.version()
+    except ClusterError:
+        return None
+
+
+def published_port(container: Container, port: int) -> int:
+    """The loopback port at which a container's port can be reached."""
+    container.reload()
+    bindings = container.ports.get(f"{port}/tcp")
+    if not bindings:
+        raise ClusterError(f"{container.name}: port {port} is not published")
+    return int(bindings[0]["HostPort"])
+
+
+@dataclass(frozen=True)
+class Docker:
+    """Nodes as containers of the engine that `DOCKER_HOST` or the default socket names."""
+
+    name: ClassVar[str] = "docker"
+
+    images: Mapping[str, str] = field(default_factory=dict)
+    progress: Callable[[str], None] = print
+
+    @cached_property
+    def _engine(self) -> docker.DockerClient:
+        return engine()
+
+    @contextmanager
+    def launch(self, topology: Topology, folder: Path) -> Iterator[Cluster]:
+        """Lays the topology out as containers, starts no server; leaving the context removes everything."""
+        run_id = secrets.token_hex(4)
+        images = Images(self._engine, self.images, self.progress)
+        with ExitStack() as stack:
+            log = stack.enter_context(open(folder / "supervisor.log", "ab"))
+            stack.enter_context(Supervised("docker", run_id, log))
+            stack.callback(remove, run_id)
+            network, subnet = _network(run_id)
+            cluster = DockerCluster(run_id, folder, Plan(subnet, topology.zones), topology)
+            specs = [*topology.nodes(cluster.plan.addresses()), *client_nodes(cluster.plan, topology)]
+            references = {family: images.of(family) for family in sorted({spec.server for spec in specs} | {"packets"})}
+            cluster._versions.update({f"image {family}": reference for family, reference in references.items()})
+            self.progress(f"starting {len(specs)} nodes in {len(cluster.zones)} zones")
+            with ThreadPoolExecutor(AT_ONCE) as pool:
+                helper = pool.submit(_packet_helper, run_id, references["packets"])
+                started = pool.map(lambda spec: self._start(spec, references[spec.server], run_id, network, folder), specs)
+                cluster.nodes.update({node.spec.name: node for node in started})
+                cluster._packets = Packets(_nft(helper.result()), f"harness_{run_id}")
+            cluster.open_links()
+            yield cluster
+
+    def _start(self, spec: NodeSpec, image: str, run_id: str, network: str, folder: Path) -> Node:
+        logs = folder / "nodes" / spec.name
+        logs.mkdir(parents=True, exist_ok=True)
+        logs.chmod(0o777)  # the server's user in the node is another one than ours
+        container = DockerContainer(image).with_name(f"harness-{run_id}-{spec.name}")
+        container.with_volume_mapping(str(logs.resolve()), PATHS.log, "rw").with_exposed_ports(*spec.published)
+        extra: dict[str, Any] = _limits(spec.limits)
+        if spec.server == "client":
+            container.with_volume_mapping(str((folder / "history").resolve()), HISTORY, "rw")
+            extra["user"] = f"{os.getuid()}:{os.getgid()}"
+        if spec.server == "toxiproxy":
+            container.with_command(_toxiproxy_command(image, spec))
+        else:
+            extra["entrypoint"] = list(INIT)
+        if spec.in_memory:
+            container.with_tmpfs_mount(PATHS.data)
+        container.with_kwargs(
+            network=network,
+            networking_config={network: EndpointConfig("1.41", ipv4_address=spec.address)},
+            hostname=spec.name,
+            labels={RUN_LABEL: run_id},
+            **extra,
+        )
+        return DockerNode(spec, _started(container, spec.name), self._engine)
+
+
+def _started(container: DockerContainer, name: str) -> Container:
+    try:
+        return container.start().get_wrapped_container()
+    except docker.errors.APIError as problem:
+        raise ClusterError(f"{name} could not be started: {_reason(problem)}") from None
+
+
+def _toxiproxy_command(image: str, spec: NodeSpec) -> list[str]:
+    """The official image's entrypoint is the server; in the client image, our own server is a module."""
+    assert spec.build is not None, "a Toxiproxy node has a command"
+    command: Command = spec.build(PATHS)
+    if "/client:" in image:
+        return ["python3", "-m", "harness.toxiproxy_server", *command.argv]
+    return list(command.argv)
+
+
+def _network(run_id: str) -> tuple[str, ipaddress.IPv4Network]:
+    """A bridge network on a subnet that no other network of the engine has; published ports stay on loopback."""
+    for subnet in SUBNETS.subnets(new_prefix=20):
+        network = TestNetwork(
+            docker_network_kw={
+                "driver": "bridge",
+                "labels": {RUN_LABEL: run_id},
+                "ipam": IPAMConfig(pool_configs=[IPAMPool(str(subnet), gateway=str(subnet[1]))]),
+                "options": {"com.docker.network.bridge.host_binding_ipv4": "127.0.0.1"},
+            }
+        )
+        network.name = f"harness-{run_id}"
+        try:
+            network.create()
+            return network.name, subnet
+        except docker.errors.APIError as problem:
+            if "overlap" not in str(problem):
+                raise RuntimeUnavailable(f"no network could be made: {_reason(problem)}") from None
+    raise RuntimeUnavailable(f"every subnet of {SUBNETS} is in use; run `harness clean`")
+
+
+def _packet_helper(run_id: str, image: str) -> Container:
+    container = DockerContainer(image).with_name(f"harness-{run_id}-packets")
+    container.with_kwargs(
+        network="host", cap_add=["NET_ADMIN"], labels={RUN_LABEL: run_id}, user="0", entrypoint=list(INIT)
+    )  # fmt: skip
+    return _started(container, "the packet helper")
+
+
+def _nft(helper: Container) -> Callable[[str], str]:
+    def run(script: str) -> str:
+        status, out = helper.exec_run(["nft", "--json", script])
+        assert isinstance(out, bytes), "docker-py gives bytes unless asked for a stream"
+        if status:
+            raise ClusterError(f"nft refused a rule: {out.decode('utf-8', 'replace').strip()}")
+        return out.decode()
+
+    return run
+
+
+def remove(run_id: str) -> None:
+    """Removes every rule, container and network of a run; safe to call twice."""
+    client = engine()
+    mine: dict[str, str | list[str] | bool] = {"label": f"{RUN_LABEL}={run_id}"}
+    containers = client.containers.list(all=True, filters=mine)
+    for helper in containers:
+        if helper.name == f"harness-{run_id}-packets" and helper.status == "running":
+            Packets(_nft(helper), f"harness_{run_id}").remove()
+
+    def gone(container: Container) -> None:
+        try:
+            container.remove(force=True, v=True)
+        except docker.errors.NotFound:
+            pass
+        except docker.errors.APIError as problem:
+            if "already in progress" not in str(problem):
+                raise
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        list(pool.map(gone, containers))
+    for network in client.networks.list(filters=mine):
+        wait_until(lambda network=network: _network_gone(network), 10, f"network {network.name} to go")  # type: ignore[misc]
+
+
+def _network_gone(network: Any) -> bool:
+    try:
+        network.remove()
+    except docker.errors.NotFound:
+        return True
+    except docker.errors.APIError:  # an endpoint of a container that is still going
+        return False
+    return True

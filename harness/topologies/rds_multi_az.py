@@ -1,0 +1,317 @@
+"""What does RDS Multi-AZ promise, on PostgreSQL with automatic failover over three zones?
+
+In each zone an etcd member, a PostgreSQL under Patroni, and a HAProxy that leads that zone's clients to the
+primary (writer) or the replicas (reader). Patroni promotes by itself; the harness only observes.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+import yaml
+
+from harness.clock import wait_until
+from harness.errors import ClusterError
+from harness.protocols import AddressPlan, Cluster, Command, Endpoint, Greeting, NodeSpec, Paths
+from harness.witnesses import LOOK
+
+POSTGRES, REST, ETCD, ETCD_PEER = 5432, 8008, 2379, 2380
+PRIMARY = ("primary", "master")  # Patroni's word for it, since version 4 and before
+WRITER, READER = 5000, 5001
+BINARIES = "/usr/lib/postgresql/17/bin"
+DATABASE = "harness"
+# PostgreSQL's SSLRequest (protocol 3.0, "SSLRequest"): answered with one byte, S or N, before any login.
+SSL_REQUEST = bytes.fromhex("0000000804d2162f")
+
+
+@dataclass(frozen=True)
+class Passwords:
+    """Made anew for every cluster; they never leave the nodes."""
+
+    superuser: str = field(default_factory=lambda: secrets.token_urlsafe(18), repr=False)
+    replication: str = field(default_factory=lambda: secrets.token_urlsafe(18), repr=False)
+    rewind: str = field(default_factory=lambda: secrets.token_urlsafe(18), repr=False)
+    application: str = field(default_factory=lambda: secrets.token_urlsafe(18), repr=False)
+    probe: str = field(default_factory=lambda: secrets.token_urlsafe(18), repr=False)
+
+
+@dataclass(frozen=True)
+class RdsMultiAz:
+    """PostgreSQL under Patroni and etcd over three zones, a HAProxy per zone as the endpoint.
+
+    `replication`: synchronous (as RDS Multi-AZ is: a commit waits for one replica) or asynchronous.
+    `ttl`, `loop_wait`, `retry_timeout` are Patroni's: how long the leader's lock lives, how often a member
+    looks, how long it tries to reach etcd. Patroni raises lower values in silence, so they are refused here.
+    """
+
+    zones: ClassVar[tuple[str, ...]] = ("az-a", "az-b", "az-c")
+    endpoint_names: ClassVar[tuple[str, ...]] = ("writer", "reader")
+
+    replication: Literal["synchronous", "asynchronous"] = "synchronous"
+    ttl_s: float = 20
+    loop_wait_s: float = 1
+    retry_timeout_s: float = 3
+
+    _specs: dict[str, NodeSpec] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _secrets: Passwords = field(default_factory=Passwords, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.ttl_s < 20 or self.loop_wait_s < 1 or self.retry_timeout_s < 3:
+            raise ValueError("Patroni's least values are ttl 20s, loop_wait 1s, retry_timeout 3s")
+        if self.loop_wait_s + 2 * self.retry_timeout_s > self.ttl_s:
+            raise ValueError("Patroni needs loop_wait + 2 * retry_timeout <= ttl")
+
+    # --- layout ---
+
+    def nodes(self, plan: AddressPlan) -> Sequence[NodeSpec]:
+        address = {(server, zone): plan.take(zone) for zone in plan.zones for server in ("etcd", "pg", "haproxy")}
+        managers = {zone: address["etcd", zone] for zone in plan.zones}
+        databases = {zone: address["pg", zone] for zone in plan.zones}
+        specs = []
+        for zone in plan.zones:
+            specs.append(
+                NodeSpec(
+                    f"etcd-{zone}", zone, "etcd", "manager", managers[zone],
+                    lambda paths, zone=zone: self._etcd(paths, zone, managers), in_memory=True,
+                )  # fmt: skip
+            )
+            specs.append(
+                NodeSpec(
+                    f"pg-{zone}", zone, "postgres", "database", databases[zone],
+                    lambda paths, zone=zone: self._patroni(paths, zone, databases[zone], managers),
+                    greeting=Greeting(POSTGRES, SSL_REQUEST), unprivileged=True,
+                )  # fmt: skip
+            )
+            specs.append(
+                NodeSpec(
+                    f"haproxy-{zone}", zone, "haproxy", "router", address["haproxy", zone],
+                    lambda paths: self._haproxy(paths, databases),
+                )  # fmt: skip
+            )
+        self._specs.update({spec.name: spec for spec in specs})
+        return specs
+
+    def endpoints(self, zone: str) -> Mapping[str, Endpoint]:
+        router = self._specs[f"haproxy-{zone}"].address
+        return {
+            "writer": Endpoint("writer", router, WRITER, SSL_REQUEST),
+            "reader": Endpoint("reader", router, READER, SSL_REQUEST),
+        }
+
+    def client_config(self, zone: str) -> Mapping[str, Any]:
+        return {
+            "protocol": "postgresql",
+            "database": DATABASE,
+            "application": {"user": "application", "password": self._secrets.application},
+            "probe": {"user": "probe", "password": self._secrets.probe},
+            "direct_port": POSTGRES,
+            "manager_port": REST,
+        }
+
+    # --- forming ---
+
+    def form(self, cluster: Cluster, progress: Callable[[str], None]) -> None:
+        for role, sentence in (("manager", "starting etcd"), ("database", "starting PostgreSQL"), ("router", None)):
+            if sentence:
+                progress(sentence)
+            members = [node for node in cluster.nodes.values() if node.spec.role == role]
+            with ThreadPoolExecutor(len(members)) as pool:
+                list(pool.map(lambda node: node.start(), members))
+        wait_until(lambda: self._primary(cluster), 90, "a primary")
+        self._create_roles(cluster)
+        progress("waiting for every member to say that it is healthy")
+        self._await_healthy(cluster)
+
+    def _await_healthy(self, cluster: Cluster) -> None:
+        missing: list[str] = []
+
+        def healthy() -> bool:
+            missing[:] = [found] if (found := self.healthy(cluster)) else []
+            return not missing
+
+        try:
+            wait_until(healthy, 90, "every member to be healthy", every_s=0.25)
+        except ClusterError as problem:
+            raise ClusterError(f"{problem}: {'; '.join(missing)}") from None
+
+    def healthy(self, cluster: Cluster) -> str | None:
+        """Asks each member's own REST interface, since the primary's list of members runs up to 11 s ahead."""
+        members = self.members(cluster)
+        primaries = [name for name, said in members.items() if said.get("role") in PRIMARY]
+        if len(primaries) != 1:
+            return f"{len(primaries)} primaries"
+        synchronous = 0
+        for name, said in members.items():
+            if said.get("state") not in ("running", "streaming"):
+                return f"{name} is {said.get('state', 'silent')}"
+            if name in primaries:
+                synchronous = sum(1 for r in said.get("replication", ()) if r.get("sync_state") in ("sync", "quorum"))
+            elif said.get("replication_state") != "streaming":
+                return f"{name} is not streaming"
+        if self.replication == "synchronous" and not synchronous:
+            return "no replica is synchronous yet"
+        return None
+
+    def members(self, cluster: Cluster) -> Mapping[str, Mapping[str, Any]]:
+        """What each database node's Patroni says of itself, asked from its own zone; empty where it is silent."""
+        nodes = [node for node in cluster.nodes.values() if node.spec.role == "database"]
+
+        def ask(name: str, zone: str, address: str) -> tuple[str, Mapping[str, Any]]:
+            said = cluster.client(zone).run(*LOOK, "http", address, str(REST), "/patroni", "2").out
+            try:
+                return name, json.loads(said)
+            except json.JSONDecodeError:
+                return name, {}
+
+        with ThreadPoolExecutor(len(nodes)) as pool:
+            return dict(pool.map(lambda node: ask(node.spec.name, node.spec.zone, node.spec.address), nodes))
+
+    def roles(self, cluster: Cluster) -> Mapping[str, str]:
+        members = self.members(cluster)
+        return {name: "primary" if said.get("role") in PRIMARY else str(said.get("role")) for name, said in members.items()}
+
+    def versions(self, cluster: Cluster) -> Mapping[str, str]:
+        zone = self.zones[0]
+        asked = {
+            "postgresql": (f"pg-{zone}", f"{BINARIES}/postgres", "--version"),
+            "patroni": (f"pg-{zone}", "patroni", "--version"),
+            "etcd": (f"etcd-{zone}", "etcd", "--version"),
+            "haproxy": (f"haproxy-{zone}", "haproxy", "-v"),
+        }
+        with ThreadPoolExecutor(len(asked)) as pool:
+            said = pool.map(lambda words: cluster.nodes[words[0]].run(*words[1:]).out, asked.values())
+        return {name: (text.strip().splitlines() or ["unknown"])[0] for name, text in zip(asked, said, strict=True)}
+
+    def rejoin_way(self, log: str) -> str | None:
+        if "running pg_rewind" in log:
+            return "rewind"
+        return "basebackup" if "pg_basebackup failed" in log else None
+
+    def _primary(self, cluster: Cluster) -> str | None:
+        for name, said in self.members(cluster).items():
+            if said.get("role") in PRIMARY and said.get("state") == "running":
+                return name
+        return None
+
+    def _create_roles(self, cluster: Cluster) -> None:
+        primary = self._primary(cluster)
+        if primary is None:
+            raise ClusterError("the primary went away while the cluster was forming")
+        # One iteration for the probe's role: its fresh connections must cost the server little (the password is random).
+        script = textwrap.dedent(f"""
+            CREATE ROLE application LOGIN PASSWORD '{self._secrets.application}';
+            SET scram_iterations = 1;
+            CREATE ROLE probe LOGIN PASSWORD '{self._secrets.probe}';
+            RESET scram_iterations;
+            ALTER ROLE probe SET log_min_messages = 'fatal';
+            GRANT pg_monitor TO probe;
+            CREATE DATABASE {DATABASE} OWNER application;
+            \\connect {DATABASE}
+            CREATE TABLE probe (value bigint NOT NULL);
+            ALTER TABLE probe OWNER TO probe;
+            GRANT SELECT ON probe TO application;
+        """)
+        node = cluster.nodes[primary]
+        node.put("/run/harness/roles.sql", script)
+        ran = node.run("psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", "postgres", "-f", "/run/harness/roles.sql")
+        if ran.status:
+            raise ClusterError(f"{primary}: roles could not be created: {ran.out.strip()}")
+
+    # --- servers ---
+
+    def _etcd(self, paths: Paths, zone: str, managers: Mapping[str, str]) -> Command:
+        own = managers[zone]
+        members = ",".join(f"etcd-{name}=http://{address}:{ETCD_PEER}" for name, address in managers.items())
+        return Command(
+            (
+                "etcd", "--name", f"etcd-{zone}", "--data-dir", f"{paths.data}/etcd",
+                "--listen-peer-urls", f"http://{own}:{ETCD_PEER}", "--initial-advertise-peer-urls", f"http://{own}:{ETCD_PEER}",
+                "--listen-client-urls", f"http://{own}:{ETCD}", "--advertise-client-urls", f"http://{own}:{ETCD}",
+                "--initial-cluster", members, "--initial-cluster-state", "new",
+                # Data is in memory, and two busy cores must not look like a lost leader.
+                "--unsafe-no-fsync", "--heartbeat-interval", "250", "--election-timeout", "2500", "--log-level", "warn",
+            )  # fmt: skip
+        )
+
+    def _patroni(self, paths: Paths, zone: str, address: str, managers: Mapping[str, str]) -> Command:
+        config = {
+            "scope": "harness",
+            "name": f"pg-{zone}",
+            "restapi": {"listen": f"0.0.0.0:{REST}", "connect_address": f"{address}:{REST}"},
+            "etcd3": {"hosts": [f"{manager}:{ETCD}" for manager in managers.values()]},
+            "bootstrap": {"dcs": self._shared_settings(), "initdb": ["data-checksums", {"encoding": "UTF8"}, {"locale": "C.UTF-8"}]},
+            "postgresql": self._own_settings(paths, address),
+        }
+        return Command(
+            ("patroni", f"{paths.config}/patroni.yml"),
+            files={f"{paths.config}/patroni.yml": yaml.safe_dump(config, sort_keys=False)},
+            environment={"PATH": f"{BINARIES}:/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
+        )
+
+    def _shared_settings(self) -> Mapping[str, Any]:
+        return {
+            "ttl": int(self.ttl_s),
+            "loop_wait": int(self.loop_wait_s),
+            "retry_timeout": int(self.retry_timeout_s),
+            "maximum_lag_on_failover": 1_048_576,
+            "synchronous_mode": self.replication == "synchronous",
+            "postgresql": {
+                "use_pg_rewind": True,
+                "parameters": {
+                    "max_connections": 150,
+                    "shared_buffers": "64MB",
+                    "wal_keep_size": "256MB",
+                    "hot_standby": "on",
+                    "password_encryption": "scram-sha-256",
+                },
+            },
+        }
+
+    def _own_settings(self, paths: Paths, address: str) -> Mapping[str, Any]:
+        return {
+            "listen": f"0.0.0.0:{POSTGRES}",
+            "connect_address": f"{address}:{POSTGRES}",
+            "data_dir": f"{paths.data}/pg",
+            "bin_dir": BINARIES,
+            "pgpass": f"{paths.config}/pgpass",
+            "basebackup": [{"checkpoint": "fast"}],
+            "authentication": {
+                "superuser": {"username": "postgres", "password": self._secrets.superuser},
+                "replication": {"username": "replicator", "password": self._secrets.replication},
+                "rewind": {"username": "rewinder", "password": self._secrets.rewind},
+            },
+            # Replication from 127.0.0.1 too: without it an old primary never rejoins by rewind.
+            "pg_hba": [
+                "local all all trust",
+                "host replication replicator 127.0.0.1/32 scram-sha-256",
+                "host replication replicator 0.0.0.0/0 scram-sha-256",
+                "host all all 0.0.0.0/0 scram-sha-256",
+            ],
+        }
+
+    def _haproxy(self, paths: Paths, databases: Mapping[str, str]) -> Command:
+        def servers(check: str) -> str:
+            lines = [f"  server pg-{zone} {address}:{POSTGRES} check port {REST}" for zone, address in databases.items()]
+            return f"  option httpchk GET {check}\n  http-check expect status 200\n" + "\n".join(lines)
+
+        config = textwrap.dedent(f"""\
+            global
+              maxconn 4000
+            defaults
+              mode tcp
+              timeout connect 1s
+              timeout check 2s
+              timeout client 1h
+              timeout server 1h
+              retries 1
+              default-server inter 1s fastinter 300ms downinter 500ms fall 3 rise 1 on-marked-down shutdown-sessions
+            """)
+        config += f"listen writer\n  bind 0.0.0.0:{WRITER}\n{servers('/primary')}\n"
+        config += f"listen reader\n  bind 0.0.0.0:{READER}\n{servers('/replica')}\n"
+        return Command(("haproxy", "-db", "-f", f"{paths.config}/haproxy.cfg"), files={f"{paths.config}/haproxy.cfg": config})

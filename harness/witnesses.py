@@ -1,0 +1,97 @@
+"""Was the fault really there, seen from somewhere else than where it was injected?
+
+Witnesses look from client nodes, through `look.py`, at a server's first byte: no login,
+no driver, a few milliseconds. They know nothing of how a fault is made.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.protocols import Cluster, Group, Link, Node, Witness
+
+LOOK = ("python3", "-S", "-E", "/opt/harness/src/harness/look.py")
+WITHIN_S = 1.0
+
+
+def _greet(client: Node, node: Node) -> str:
+    greeting = node.spec.greeting
+    assert greeting is not None, f"{node.spec.name} has no greeting to be witnessed by"
+    ran = client.run(*LOOK, "greet", node.spec.address, str(greeting.port), greeting.send.hex(), str(WITHIN_S))
+    return ran.out.strip() or "silent"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Whether a node's server gives its first byte to a client node."""
+
+    cluster: Cluster
+    client: Node
+    node: Node
+    expected: str
+    normal: str = "answers"
+
+    @property
+    def vantage(self) -> str:
+        return f"{self.client.spec.name} asks {self.node.spec.name}"
+
+    def look(self) -> str:
+        return _greet(self.client, self.node)
+
+
+@dataclass(frozen=True)
+class Delayed:
+    """Whether a link's first answers take at least `at_least_ms` longer than a millisecond or so."""
+
+    cluster: Cluster
+    link: Link
+    at_least_ms: float
+    normal: str = "prompt"
+
+    @property
+    def expected(self) -> str:
+        return f"at least {self.at_least_ms:g} ms"
+
+    @property
+    def vantage(self) -> str:
+        return f"{self.cluster.client(self.link.zone).spec.name} asks {self.link.name}"
+
+    def look(self) -> str:
+        client, endpoint = self.cluster.client(self.link.zone), self.link.endpoint
+        ran = client.run(*LOOK, "delay", endpoint.host, str(endpoint.port), self.link.greeting.hex(), "5")
+        measured = [float(word) for word in ran.out.split()]
+        if not measured:
+            return "silent"
+        middle = statistics.median(measured)
+        if middle >= self.at_least_ms:
+            return self.expected
+        return self.normal if middle < self.at_least_ms / 2 else f"{middle:.0f} ms"
+
+
+def members(cluster: Cluster, group: Group) -> list[Node]:
+    """The nodes of a group that have a greeting, in the order of their names."""
+    found = [node for node in cluster.nodes.values() if node.spec.greeting and group.holds(node.spec.address)]
+    return sorted(found, key=lambda node: node.spec.name)
+
+
+def across(cluster: Cluster, a: Group, b: Group, expected: str) -> Sequence[Witness]:
+    """From every client node on one side, the first server of each kind on the other."""
+    return [
+        Answer(cluster, cluster.client(zone), node, expected)
+        for near, far in ((a, b), (b, a))
+        for zone in cluster.zones
+        if near.holds(cluster.client(zone).spec.address)
+        for node in members(cluster, far)[:1]
+    ]
+
+
+def within(cluster: Cluster, group: Group) -> Sequence[Witness]:
+    """From the client node inside a cut-off group, its own server: it must go on answering."""
+    return [
+        Answer(cluster, cluster.client(zone), node, expected="answers")
+        for zone in cluster.zones
+        if group.holds(cluster.client(zone).spec.address)
+        for node in members(cluster, group)[:1]
+    ]
