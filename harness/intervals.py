@@ -58,8 +58,9 @@ class Lane:
     """One client zone's probes of one endpoint over one sort of connection.
 
     `outages` are the gaps that count, in order; `longest_s` is the longest time between two acknowledgements of all,
-    outage or not; `ok`, `failing` and `not_sent` count probes, `impossible` those that ended before they started; `silent_s` is how long before the end of measuring
-    the lane fell silent: nothing acknowledged any more, and nothing seen to fail either.
+    outage or not; `ok`, `failing` and `not_sent` count probes, `impossible` those that ended before they started;
+    `silent_s` is how long before the end of measuring the lane fell silent: nothing acknowledged any more, and nothing
+    seen to fail either.
     """
 
     zone: str

@@ -131,7 +131,7 @@ def test_raw_files_stay_when_what_was_read_back_differs(folder: Path, monkeypatc
         honest(table.slice(0, table.num_rows - 1), part, **options)
 
     honest = pq.write_table
-    monkeypatch.setattr(archive.pq, "write_table", lossy)
+    monkeypatch.setattr(pq, "write_table", lossy)
     before = sorted(folder.iterdir())
     with pytest.raises(HarnessError, match="raw files were kept"):
         archive.write(folder)

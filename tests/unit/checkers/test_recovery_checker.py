@@ -68,7 +68,8 @@ def test_redundancy_is_back_with_the_first_healthy_word_after_healing() -> None:
     run = Run().fault(10, 15).probes((10, 12)).event(11, "cluster", healthy=True)
     run.event(16, "cluster", healthy=False).event(18, "cluster", healthy=True)
     measured = found(judged(run.expect("redundancy_recovery", max=9)), "redundancy_recovery")
-    assert (measured.lower, measured.upper) == (pytest.approx(6), pytest.approx(8))
+    assert measured.lower == pytest.approx(6)
+    assert measured.upper == pytest.approx(8)
 
 
 def test_redundancy_that_never_came_back_fails() -> None:
