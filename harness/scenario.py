@@ -22,7 +22,6 @@ from types import UnionType
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 import yaml
-from annotated_types import Ge, Gt, MinLen
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -89,8 +88,8 @@ Word = Annotated[
     AfterValidator(_one_word),
     WithJsonSchema({"type": "string", "pattern": f"^{conditions.FAULT_ID}$", "examples": ["smoke"]}),
 ]
-NotEmpty = Annotated[str, MinLen(1)]
-MoreThanNone = Annotated[float, Gt(0)]
+NotEmpty = Annotated[str, Field(min_length=1)]
+MoreThanNone = Annotated[float, Field(gt=0)]
 
 
 @dataclass(frozen=True)
@@ -519,29 +518,35 @@ class _Bounded(_Strict):
 def _model(*classes: type[Any], base: type[_Strict] = _Strict, without: Sequence[str] = (), name: str = "", **more: Any) -> Any:
     """The model of some dataclasses' options, `more` fields first; the last class describes it, or `base` one with a `name`."""
     found: dict[str, Any] = dict(more)
+    keys = set(more)
     for cls in classes:
         hints = get_type_hints(cls, include_extras=True)
         for option in _options(cls):
-            if option.name not in (*found, *without):
-                found[option.name] = _option(option, hints[option.name])
-            elif option.name in found and option.name not in more:
-                raise TypeError(f"{cls.__name__}.{option.name} cannot be an option: every fault has one of that name")
+            if option.name in (*more, *without):
+                continue
+            key, found[option.name] = _option(option, hints[option.name])
+            if key in keys:
+                raise TypeError(f"{cls.__name__}.{option.name} cannot be an option: '{key}' has a meaning already")
+            keys.add(key)
     described = base if name else classes[-1]
     return create_model(name or described.__name__, __base__=base, __doc__=described.__doc__, **found)
 
 
-def _option(option: dataclasses.Field[Any], type_: Any) -> tuple[Any, Any]:
+def _option(option: dataclasses.Field[Any], type_: Any) -> tuple[str, Any]:
+    """A field's key in a file, and its field in a model."""
     unit = next((unit for unit in _UNITS if option.name.endswith(unit.suffix)), None)
     alias = option.name.removesuffix(unit.suffix) if unit else option.name
     type_ = _never_none(type_)
+    if type_ in (int, float):
+        type_ = Annotated[type_, Field(ge=0)]  # a number of things; an option that may be negative says so itself
     annotation = _carrying(unit, type_) if unit else _AS_TEXT.get(type_, type_)
     if option.default is dataclasses.MISSING and option.default_factory is dataclasses.MISSING:
-        return annotation, Field(alias=alias)
+        return alias, (annotation, Field(alias=alias))
     default: Callable[[], Any] = (
         option.default_factory if option.default_factory is not dataclasses.MISSING else lambda: option.default
     )
     # A factory, since pydantic would publish the value itself as the default: 5, where a file must say 5s.
-    return annotation, Field(alias=alias, default_factory=default, json_schema_extra=_shown(default(), unit))
+    return alias, (annotation, Field(alias=alias, default_factory=default, json_schema_extra=_shown(default(), unit)))
 
 
 def _never_none(type_: Any) -> Any:
@@ -605,7 +610,7 @@ def _or_many(type_: Any) -> Any:
     """One value of a type, or a list of at least one: either way a tuple."""
     return Annotated[
         _many(type_),
-        MinLen(1),
+        Field(min_length=1),
         BeforeValidator(lambda value: value if isinstance(value, tuple) else (value,)),
         _Or(lambda many: dict(many["items"])),
     ]
@@ -649,7 +654,7 @@ def _expect() -> Any:
     """For each metric its bounds, which become one tuple of Expectation."""
 
     def bounds(metric: str, unit: str) -> Any:
-        type_ = _carrying(_UNIT_OF_METRIC[unit], float) if unit in _UNIT_OF_METRIC else Annotated[float, Ge(0)]
+        type_ = _carrying(_UNIT_OF_METRIC[unit], float) if unit in _UNIT_OF_METRIC else Annotated[float, Field(ge=0)]
         bound = (type_, Field(default_factory=lambda: None))
         name = f"{registry.class_name(metric)}Bound"
         model = _model(Expectation, base=_Bounded, without=("metric",), name=name, min=bound, max=bound)
@@ -761,7 +766,7 @@ def _no_such_word(where: str, value: Any) -> tuple[Steps, bool, str]:
         return (), False, f"'{key}' is missing here{suggestion('', registry.names(kind))}"
     word = value[key] if isinstance(value, dict) else value
     if not isinstance(word, str):
-        return (key,), False, f"expected a word{suggestion('', registry.names(kind))}, not {_shortly(word)}"
+        return (key,), False, f"expected a word, not {_shortly(word)}{suggestion('', registry.names(kind))}"
     try:
         registry.find(kind, word)
     except UsageError as problem:

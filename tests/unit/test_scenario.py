@@ -259,8 +259,8 @@ def test_an_option_that_every_fault_has_already_cannot_be_one(limping: None, mon
     class Clash:
         """Has an option of its own that is called as each fault's."""
 
-        at_s: float = 0
+        at_ms: float = 0
 
     monkeypatch.setattr(registry, "find", lambda kind, word: Clash)
-    with pytest.raises(TypeError, match="Clash.at_s cannot be an option"):
+    with pytest.raises(TypeError, match="Clash.at_ms cannot be an option: 'at' has a meaning already"):
         scenario._fault()
