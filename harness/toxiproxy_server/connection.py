@@ -78,6 +78,13 @@ class Side(asyncio.Protocol):
     def resume_writing(self) -> None:
         self.incoming.block(False)
 
+    def end(self) -> None:
+        """Sends the end, after what is still to be written; the other direction stays open."""
+        try:
+            self.transport.write_eof()
+        except OSError:  # the peer has reset the connection, which the loop has not seen yet
+            self.transport.abort()
+
     def close(self) -> None:
         """Closes both ways, after what is still to be written."""
         if self.there:
@@ -197,7 +204,7 @@ class Link:
         if self._cut:
             self._destination.close()
         else:
-            self._destination.transport.write_eof()
+            self._destination.end()
             self._connection.half_closed()
 
     def source_lost(self) -> None:
@@ -208,16 +215,13 @@ class Link:
             self.cut()
             self.source_ended()
 
-    def destination_lost(self) -> None:
-        """What was on its way is dropped, and so is what still comes."""
-        self.discard()
+    def abandon(self) -> None:
+        """The destination is gone: what was on its way is dropped, and so is what still comes."""
+        for stage in self._stages:
+            stage.discard()
         self.ended = True
         self._source.receive = _drop
         self.block(False)
-
-    def discard(self) -> None:
-        for stage in self._stages:
-            stage.discard()
 
     def cut(self) -> None:
         self._cut = True
@@ -290,11 +294,9 @@ class Connection:
         """A side is gone."""
         if not self.server.there and self._dialling is not None:
             self._dialling.cancel()
-        side.incoming.destination_lost()
+        side.incoming.abandon()
         side.outgoing.source_lost()
         if not self.client.there and not self.server.there:
-            for link in self.links.values():
-                link.discard()
             self._done(self)
 
     def half_closed(self) -> None:
@@ -304,11 +306,15 @@ class Connection:
             self.server.close()
 
     def reset(self) -> None:
+        for link in self.links.values():
+            link.abandon()
         self.client.reset()
         self.server.reset()
 
     def abort(self) -> None:
         """Ends the connection at once."""
+        for link in self.links.values():
+            link.abandon()
         if self._dialling is not None:
             self._dialling.cancel()
         self.client.abort()
