@@ -192,23 +192,28 @@ def _cadence(probes: Operations) -> int:
 # --- parts of the run -----------------------------------------------------------------------------------------
 
 
-def episode(lane: Lane, fault: FaultRecord, end: int) -> list[Gap]:
-    """The outages of a lane that a fault brought about: from the first one after it, until service was stable.
+def episode(kept: Sequence[Lane], fault: FaultRecord, end: int) -> list[Gap]:
+    """The outages that a fault brought about in any of the lanes: from the first one until all were stable.
 
-    An outage belongs when it begins from the injection on (a probe may have been under way then), at most
-    `SETTLED_S` after the fault was healed or after the outage before it.
+    The first begins from the injection on (a probe may have been under way then), at most `SETTLED_S` after healing; the
+    next ones at most `SETTLED_S` after those before were over. What comes after stable service is another matter.
     """
     if fault.injecting is None:
         return []
     settled = int(SETTLED_S * SECOND_NS)
     horizon = (end if fault.healed is None else fault.healed) + settled
+    over = 0
     found: list[Gap] = []
-    for gap in lane.outages:
-        after = gap.first_ok is None or gap.first_ok > fault.injecting
-        started_with_it = gap.begins >= fault.injecting - gap.allowance - MILLISECOND_NS or gap.failing_from is None
-        if after and started_with_it and gap.last_ok <= horizon:
-            found.append(gap)
-            horizon = max(horizon, (end if gap.first_ok is None else gap.first_ok) + settled)
+    for gap in sorted((gap for lane in kept for gap in lane.outages), key=lambda gap: gap.begins):
+        closes = end if gap.first_ok is None else gap.first_ok
+        earlier = gap.failing_from is not None and gap.failing_from < fault.injecting - gap.allowance - MILLISECOND_NS
+        if earlier or closes <= fault.injecting:
+            continue
+        if gap.begins > horizon:
+            break
+        found.append(gap)
+        over = max(over, closes)
+        horizon = over + settled
     return found
 
 
@@ -224,10 +229,10 @@ def phases(history: History) -> dict[str, tuple[int, int]]:
         return {"before": (begin, end + 1)}
     first = min(fault.injecting for fault in fired if fault.injecting is not None)
     over = max(end if fault.healed is None else fault.healed for fault in fired)
-    for lane in lanes(history, "writer", reads=False):
-        gaps = [gap for fault in fired if lane.lane == "kept" for gap in episode(lane, fault, end)]
-        over = max([over, *(end if gap.first_ok is None else gap.first_ok for gap in gaps)])
-    over = min(over, end)
+    kept = [lane for lane in lanes(history, "writer", reads=False) if lane.lane == "kept"]
+    gaps = [gap for fault in fired for gap in episode(kept, fault, end)]
+    over = max([over, *(end if gap.first_ok is None else gap.first_ok for gap in gaps)])
+    over = over if over < end else end + 1
     found = {"before": (begin, first), "fault": (first, over), "after": (over, end + 1)}
     return {name: (start, stop) for name, (start, stop) in found.items() if stop > start}
 

@@ -42,7 +42,7 @@ def _worst(by_fault: Mapping[str, Measured]) -> Measured:
 
 
 def _gaps(history: History, fault: FaultRecord, kept: Sequence[Lane]) -> list[Gap]:
-    return [gap for lane in kept for gap in episode(lane, fault, history.end)]
+    return episode(kept, fault, history.end)
 
 
 def _effect(fault: FaultRecord, gaps: Sequence[Gap]) -> tuple[int, int]:
@@ -108,6 +108,9 @@ def _notes(history: History, fault: FaultRecord, kept: Sequence[Lane]) -> list[s
         held = (history.end - max(ends)) / SECOND_NS
         if len(ends) == len(gaps) and held < SETTLED_S:
             notes.append(f"{fault.id}: writes were back for {held:.2f} s when measuring ended; stable is {SETTLED_S:g} s")
+        again = sum(gap.begins > max(ends) for lane in kept for gap in lane.outages)
+        if len(ends) == len(gaps) and again:
+            notes.append(f"{fault.id}: {again} outages began after service had been stable")
     if len(ends) < len(gaps):
         notes.append(f"{fault.id}: writes were not back in every client zone when measuring ended")
     return notes

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from harness.clock import SECOND_NS
 from harness.history import History, Operations, Outcome
-from harness.intervals import deadline_s, during
+from harness.intervals import PROBE_LANES, deadline_s, during
 from harness.verdict import Finding, Verdict
 
 DEFAULT_SHARE = 0.999
@@ -18,8 +18,9 @@ DEFAULT_SHARE = 0.999
 class SteadyState:
     """Every client zone must have got its share of reads and writes between the steady state and the first fault.
 
-    Asked are the workload and the probes of the endpoints, not those of single nodes, of which replicas refuse writes. A
-    run that was not steady before its faults cannot say what they did: it is UNKNOWN.
+    Asked are the workload and the probes of the endpoints, not those of single nodes, of which replicas refuse writes.
+    A probe that was held back is no evidence; an operation of the workload that could not be sent is. A run that was
+    not steady before its faults cannot say what they did: it is UNKNOWN.
     """
 
     metrics: ClassVar[Mapping[str, str]] = {}
@@ -32,7 +33,8 @@ class SteadyState:
         end = _first_fault(history) - int(deadline_s(history) * SECOND_NS)
         asked = history.operations
         nodes = [name for name in asked.names["endpoint"] if name.startswith("node:")]
-        asked = during(asked.at(~asked.mask(endpoint=nodes)), (begin, end))
+        held_back = (asked["outcome"] == Outcome.NOT_SENT) & asked.mask(lane=PROBE_LANES)
+        asked = during(asked.at(~asked.mask(endpoint=nodes) & ~held_back), (begin, end))
         doubts = list(_doubts(history, asked))
         if doubts:
             return Finding("steady_state", Verdict.UNKNOWN, "before any fault " + "; ".join(doubts), validity=True)

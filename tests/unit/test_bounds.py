@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from harness.bounds import Expectation, expectations, judge, show
@@ -29,7 +31,7 @@ PASS, FAIL, UNKNOWN = Verdict.PASS, Verdict.FAIL, Verdict.UNKNOWN
     ],
 )
 def test_a_bound_holds_is_broken_or_cannot_be_told(
-    lower: float, upper: float | None, bounds: dict[str, float], verdict: Verdict
+    lower: float, upper: float | None, bounds: dict[str, Any], verdict: Verdict
 ) -> None:
     measured = {"recovery": Measured(lower, "s", lower, upper)}
     assert judge(measured, [Expectation("recovery", **bounds)])[0] is verdict

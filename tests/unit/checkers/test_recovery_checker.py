@@ -37,8 +37,20 @@ def test_a_first_success_that_does_not_hold_is_no_recovery() -> None:
     assert "crash: the first acknowledged write came 2.00 s after the effect" in finding.notes
 
 
-def test_a_later_outage_is_not_the_faults() -> None:
-    assert found(judged(Run(end=60).fault(9, 15).probes((10, 12), (40, 45))), "recovery").value == pytest.approx(2, abs=0.05)
+@pytest.mark.parametrize("healed", [15, 50, None])
+def test_an_outage_after_stable_service_is_noted_apart(healed: float | None) -> None:
+    finding = judged(Run(end=60).fault(9, healed).probes((10, 12), (40, 45)))
+    assert found(finding, "recovery").value == pytest.approx(2, abs=0.05)
+    assert "crash: 1 outages began after service had been stable" in finding.notes
+
+
+def test_an_outage_from_before_the_injection_is_not_the_faults() -> None:
+    assert found(judged(Run().fault(9, 15).probes((5, 8), (8.5, 9.5))), "recovery").value == 0
+
+
+def test_stable_means_in_every_zone_at_once() -> None:
+    run = Run(end=60).fault(9, 30).probes((10, 12), (18, 20)).probes((11, 16), zone="az-b")
+    assert found(judged(run), "recovery").value == pytest.approx(10, abs=0.05)
 
 
 def test_every_zone_must_be_served_again() -> None:

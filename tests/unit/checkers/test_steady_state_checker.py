@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.checkers.steady_state import SteadyState
 from harness.verdict import Finding, Verdict
-from tests.unit.histories import Run
+from tests.unit.histories import NOT_SENT, Run
 
 CLIENTS = {"zones": ["az-a", "az-b"], "nodes": [{"name": f"client-{z}", "zone": z, "role": "client"} for z in ("az-a", "az-b")]}
 
@@ -47,6 +47,11 @@ def test_a_zone_in_which_nothing_was_asked_makes_the_run_unknown() -> None:
 
 def test_replicas_that_refuse_direct_writes_are_well() -> None:
     assert judged(Run().fault(10, 20).load().probes((0, 30), endpoint="node:pg-b")).verdict is Verdict.PASS
+
+
+def test_a_probe_that_was_held_back_is_no_evidence_but_a_user_who_was_is() -> None:
+    assert judged(Run().fault(10, 20).load().operation(5, NOT_SENT, lane="kept")).verdict is Verdict.PASS
+    assert judged(Run().fault(10, 20).load().operation(5, NOT_SENT)).verdict is Verdict.UNKNOWN
 
 
 def test_a_run_without_any_operation_is_unknown() -> None:
