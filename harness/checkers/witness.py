@@ -34,7 +34,7 @@ class Witness:
 
 def _sentence(fault: FaultRecord) -> str:
     vantages = sorted({witness.vantage for witness in fault.witnesses})
-    return f"{fault.kind} of {', '.join(fault.hit)} was seen by {', '.join(vantages)}"
+    return f"{fault.kind} of {', '.join(fault.hit)} was witnessed ({', '.join(vantages)})"
 
 
 def _doubts(fault: FaultRecord) -> Iterator[str]:

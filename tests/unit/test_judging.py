@@ -158,7 +158,9 @@ def test_one_planted_change_flips_its_checker_and_the_run_and_no_other(
     plant(run)
     flipped = {name: found for name, found in verdicts(run).items() if found != "pass"}
     assert flipped == {checker: verdict}
-    assert judging.result(run.history())["verdict"] == verdict
+    result = judging.result(run.history())
+    assert result["verdict"] == verdict
+    jsonschema.validate(json.loads(json.dumps(result, allow_nan=False)), json.loads(judging.SCHEMA.read_text()))
 
 
 def test_judging_a_folder_agrees_with_judging_what_was_recorded(recorded: Path) -> None:

@@ -24,7 +24,7 @@ def witnessed(**seen: str) -> Run:
 
 
 def test_a_fault_that_was_seen_and_gone_passes() -> None:
-    assert (judged(witnessed()).verdict, judged(witnessed()).summary) == (Verdict.PASS, "crash of pg-a was seen by client-b")
+    assert (judged(witnessed()).verdict, judged(witnessed()).summary) == (Verdict.PASS, "crash of pg-a was witnessed (client-b)")
 
 
 @pytest.mark.parametrize(
