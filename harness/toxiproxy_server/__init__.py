@@ -9,7 +9,8 @@ Where it differs from the original, on purpose:
 - removing or updating a toxic never waits: what the toxic held flows on at once (Shopify/toxiproxy#558).
   Only `timeout`, which has dropped data, closes the connections that it dropped data of;
 - `reset_peer` resets living connections too, not only those opened after it was added;
-- a proxy's upstream is dialled concurrently, so that one that hangs does not hold up other clients.
+- a proxy's upstream is dialled concurrently, so that one that hangs does not hold up other clients;
+- there is no /metrics, and no field `Logger` in the description of a proxy.
 """
 
 NAME = "harness-toxiproxy"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -80,7 +80,7 @@ def test_a_refusal_names_node_proxy_and_toxic(api: Api) -> None:
     at = f"Toxiproxy at {api.host}:{api.port}: "
     node.create("db", "127.0.0.1:0", "127.0.0.1:5432")
     node.add_toxic("db", "slow", "latency", {})
-    for act, message in [
+    refusals: list[tuple[Callable[[], object], str]] = [
         (lambda: node.create("db", "127.0.0.1:0", "127.0.0.1:1"), "proxy 'db': proxy already exists"),
         (lambda: node.add_toxic("db", "slow", "latency", {}), "proxy 'db', toxic 'slow': toxic already exists"),
         (lambda: node.add_toxic("db", "odd", "slowness", {}), "proxy 'db', toxic 'odd': invalid toxic type"),
@@ -88,7 +88,8 @@ def test_a_refusal_names_node_proxy_and_toxic(api: Api) -> None:
          "proxy 'db', toxic 'odd': latency must be a whole number, not 0.5"),
         (lambda: node.remove_toxic("db", "odd"), "proxy 'db', toxic 'odd': toxic not found"),
         (lambda: node.toxics("other"), "proxy 'other': proxy not found"),
-    ]:  # fmt: skip
+    ]  # fmt: skip
+    for act, message in refusals:
         with pytest.raises(ClusterError) as error:
             act()
         assert str(error.value) == at + message
@@ -129,7 +130,7 @@ def test_a_server_that_answers_500_is_an_error(call: str) -> None:
 def test_what_did_not_take_effect_is_an_error() -> None:
     """The server says yes, and reading back says no."""
     toxic = {"name": "slow", "type": "latency", "stream": "downstream", "toxicity": 1, "attributes": {"latency": 1}}
-    yes = {"POST": (200, {}), "DELETE": (204, b"")}
+    yes: dict[str, tuple[int, Any]] = {"POST": (200, {}), "DELETE": (204, b"")}
     with answering({**yes, "GET": (200, {**PROXY, "toxics": [toxic]})}) as node:
         with pytest.raises(ClusterError, match="proxy 'db', toxic 'slow': was removed, but is still there"):
             node.remove_toxic("db", "slow")

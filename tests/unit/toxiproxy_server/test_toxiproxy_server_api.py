@@ -7,9 +7,9 @@ import socket
 from typing import Any
 
 import pytest
-from toxiproxy import Toxiproxy
-from toxiproxy.api import APIConsumer
-from toxiproxy.exceptions import InvalidToxic, NotFound, ProxyExists
+from toxiproxy import Toxiproxy  # type: ignore[import-untyped]
+from toxiproxy.api import APIConsumer  # type: ignore[import-untyped]
+from toxiproxy.exceptions import InvalidToxic, NotFound, ProxyExists  # type: ignore[import-untyped]
 
 from tests.unit.toxiproxy_server.conftest import Api
 

@@ -337,7 +337,7 @@ def test_what_passes_the_limit_still_takes_its_latency(api: Api, connect: Connec
 def test_what_a_toxic_held_flows_on_at_once(api: Api, connect: Connect, type_: str, attributes: dict[str, int], how: str) -> None:
     """With connections stalled in it, data and end: in order, and the API does not wait (Shopify/toxiproxy#558)."""
     pairs = [connect() for _ in range(3)]
-    toxic = api.toxic(type_, **attributes)
+    toxic = api.toxic(type_, "downstream", **attributes)
     threads = [sent_by(pair.server, MUCH[:200_000]) for pair in pairs]
     if type_ in ("latency", "reset_peer") or attributes == {"rate": 0}:
         assert is_silent(pairs[0].client)
