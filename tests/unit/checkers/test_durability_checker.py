@@ -134,3 +134,8 @@ def test_values_that_nobody_sent_are_noted() -> None:
 
 def test_a_write_that_was_tried_again_is_lost_only_when_it_is_nowhere() -> None:
     assert counts(judged(run(1, 2, 3, 5).operation(8, OK, value=5))) == (0, 0, 0)
+
+
+def test_a_write_without_an_answer_that_was_tried_again_with_success_is_acknowledged() -> None:
+    assert counts(judged(run(1, 2, 3).operation(8, OK, value=4))) == (1, 0, 0)
+    assert judged(run(1, 2, 3, 4).operation(8, OK, value=4)).notes == []

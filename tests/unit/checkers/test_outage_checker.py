@@ -195,3 +195,8 @@ def test_the_longest_outage_comes_first_in_the_evidence() -> None:
     evidence = judged(Run().probes((5, 6), (10, 13))).evidence
     assert [round(row["upper_s"], 3) for row in evidence] == [3.022, 1.022]
     assert evidence[0]["lane"] == "az-a kept"
+
+
+def test_an_answer_that_overtook_a_slow_one_keeps_the_bounds_narrow() -> None:
+    run = Run().probes((10.1, 12.1)).operation(10, OK, takes=0.085, lane="kept")
+    assert found(judged(run), "write_outage").upper == pytest.approx(12.102 - 10.08)
