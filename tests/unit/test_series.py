@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from reporters.sample import Builder
+from tests.unit.reporters.sample import Builder
 
 from harness import series
 from harness.clock import SECOND_NS

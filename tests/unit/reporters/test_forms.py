@@ -20,7 +20,7 @@ from harness.reporters.json import Json
 from harness.reporters.junit import Junit
 from harness.reporters.markdown import Markdown, text
 
-from . import sample
+from tests.unit.reporters import sample
 
 
 @pytest.fixture(scope="module")

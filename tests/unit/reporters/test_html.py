@@ -16,7 +16,7 @@ from harness import registry
 from harness.history import FinalReads, History, empty_operations
 from harness.reporters.html import Html, embedded
 
-from . import sample
+from tests.unit.reporters import sample
 
 CHROMIUM = shutil.which("chromium")
 LICENCE_URL = "https://github.com/leeoniya/uPlot"  # the comment that its licence keeps with the code

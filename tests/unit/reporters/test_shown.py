@@ -10,7 +10,7 @@ import pytest
 from harness.reporters import _shown
 from harness.verdict import Measured
 
-from . import sample
+from tests.unit.reporters import sample
 
 
 @pytest.mark.parametrize(
