@@ -1,3 +1,16 @@
-"""Nothing but the plugin's own tests needs a fixture that pytest does not load by itself."""
+"""What do all suites below this folder share?"""
 
-pytest_plugins = ["pytester"]
+from pathlib import Path
+
+import pytest
+
+pytest_plugins = ["pytester"]  # for the plugin's own tests; pytest does not load it by itself
+TESTS = Path(__file__).parent / "tests"
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks every test with its folder below `tests`: unit, plugin, conformance or systems."""
+    for item in items:
+        if item.path.is_relative_to(TESTS):
+            item.add_marker(item.path.relative_to(TESTS).parts[0])

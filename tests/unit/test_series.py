@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.unit.reporters.sample import Builder
 
 from harness import series
 from harness.clock import SECOND_NS
 from harness.history import Event, FinalReads, History, Outcome, empty_operations
 from harness.series import Span, Windows
+from tests.unit.reporters.sample import Builder
 
 OK, FAILED, UNKNOWN, NOT_SENT = Outcome.OK, Outcome.FAILED, Outcome.UNKNOWN, Outcome.NOT_SENT
 NODES = [{"name": name, "zone": "az-a", "role": "database", "address": "10.0.0.1"} for name in ("pg-1", "pg-2")]

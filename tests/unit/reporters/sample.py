@@ -269,8 +269,8 @@ def result(verdict: str = "pass", title: str | None = None, seen: str = "connect
     ]
     run = history(rate_per_s=3).run
     return {
-        "format": 1, "scenario": "rds_multi_az/writer_crash", "title": run["title"] if title is None else title, "runtime": "docker",
-        "verdict": verdict, "reason": reason, "findings": found,
+        "format": 1, "scenario": "rds_multi_az/writer_crash", "title": run["title"] if title is None else title,
+        "runtime": "docker", "verdict": verdict, "reason": reason, "findings": found,
         "faults": [{
             "id": "crash", "kind": "crash", "target": "writer", "hit": ["pg-az-a"], "injected_at_s": CRASH_S + 0.03,
             "healed_at_s": HEALED_S, "witnessed": verdict != "unknown", "witnesses": witnesses, "error": None,
@@ -279,5 +279,3 @@ def result(verdict: str = "pass", title: str | None = None, seen: str = "connect
         "phases": [{"phase": e["phase"], "at_s": e.at / SECOND_NS} for e in events() if e.name == "phase"],
         "expect": EXPECT, "topology": run["topology"], "workloads": run["workloads"], "notes": [], "harness": "0.1.0",
     }  # fmt: skip
-
-

@@ -19,7 +19,6 @@ from harness.reporters.console import Console
 from harness.reporters.json import Json
 from harness.reporters.junit import Junit
 from harness.reporters.markdown import Markdown, text
-
 from tests.unit.reporters import sample
 
 

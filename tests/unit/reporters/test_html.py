@@ -15,7 +15,6 @@ import pytest
 from harness import registry
 from harness.history import FinalReads, History, empty_operations
 from harness.reporters.html import Html, embedded
-
 from tests.unit.reporters import sample
 
 CHROMIUM = shutil.which("chromium")

@@ -9,7 +9,6 @@ import pytest
 
 from harness.reporters import _shown
 from harness.verdict import Measured
-
 from tests.unit.reporters import sample
 
 

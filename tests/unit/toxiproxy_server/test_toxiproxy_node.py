@@ -35,7 +35,7 @@ def answering(answers: dict[str, tuple[int, Any]]) -> Iterator[ToxiproxyNode]:
 
         do_GET = do_POST = do_DELETE = answer
 
-        def log_message(self, format: str, *args: Any) -> None:
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 (its name in http.server)
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

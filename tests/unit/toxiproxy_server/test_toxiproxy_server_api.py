@@ -181,7 +181,11 @@ def test_every_toxic_has_toxiproxys_attributes(api: Api, type_: str, attributes:
         ({"type": "slow"}, 400, "invalid toxic type"),
         ({}, 400, "invalid toxic type"),
         ({"type": "latency", "stream": "up"}, 400, "stream was invalid, can be either upstream or downstream"),
-        ({"type": "slicer", "attributes": {"delay": 1.5}}, 400, "bad request body: attribute 'delay' must be a whole number, not 1.5"),
+        (
+            {"type": "slicer", "attributes": {"delay": 1.5}},
+            400,
+            "bad request body: attribute 'delay' must be a whole number, not 1.5",
+        ),
     ],
 )  # fmt: skip
 def test_a_toxic_that_is_wrong_is_refused(api: Api, body: Any, status: int, error: str) -> None:
