@@ -395,7 +395,9 @@ def _scenarios() -> Iterator[str]:
 @cli.command()
 def doctor() -> None:
     """Says what this machine can do, what it cannot, and the command that mends it."""
-    for line in _docker().doctor():
+    from harness.doctor import doctor as examine
+
+    for line in examine():
         click.echo(line)
 
 

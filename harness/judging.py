@@ -7,7 +7,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from harness import registry
+from harness import bounds, registry
 from harness.clock import SECOND_NS
 from harness.history import FaultRecord, History, read
 from harness.verdict import Finding, Verdict, conclude
@@ -53,7 +53,7 @@ def result(history: History, findings: Sequence[Finding] | None = None) -> dict[
     Judges the history unless its `findings` are given.
     """
     found = judge(history) if findings is None else findings
-    verdict, reason = conclude(found)
+    verdict, reason = conclude(found, _held(history, found))
     run = history.run
     return {
         "format": FORMAT,
@@ -76,6 +76,12 @@ def result(history: History, findings: Sequence[Finding] | None = None) -> dict[
         "harness": version(),
     }
 
+
+
+def _held(history: History, findings: Sequence[Finding]) -> list[str]:
+    """The sentences of all that the scenario expects."""
+    measured = {name: value for finding in findings for name, value in finding.measured.items()}
+    return bounds.judge(measured, bounds.expectations(history, measured))[1]
 
 def version() -> str:
     """The version of this harness; `unknown` when it runs without being installed."""

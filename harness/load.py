@@ -123,8 +123,7 @@ def user_class(context: Context) -> type[locust.User]:
         def on_start(self) -> None:
             self.number = next(numbers)
             self.session = Session(context.login, workload.reconnect_s)
-            with gevent.Timeout(workload.deadline_s * 5, False):
-                self.session.connect()
+            gevent.with_timeout(workload.deadline_s * 5, self.session.connect, timeout_value="deadline")
             context.connected += 1
             while not (context.folder / "start").exists():
                 gevent.sleep(0.05)
@@ -151,9 +150,8 @@ def user_class(context: Context) -> type[locust.User]:
         def _reconnect(self, intended: int) -> str | None:
             if self.session.connected:
                 return None
-            why: str | None = "deadline while connecting"
-            with gevent.Timeout(max(0.001, (intended + deadline_ns - now_ns()) / 1e9), False):
-                why = self.session.connect()
+            left = max(0.001, (intended + deadline_ns - now_ns()) / 1e9)
+            why: str | None = gevent.with_timeout(left, self.session.connect, timeout_value="deadline while connecting")
             return why
 
         def _not_sent(self, kind: str, intended: int, why: str) -> None:

@@ -19,7 +19,7 @@ from harness import conditions, targets
 from harness.clock import SECOND_NS, now_ns
 from harness.conditions import Condition
 from harness.errors import HarnessError
-from harness.protocols import Cluster, Cut, Group, LinkFault, NodeFault, Topology, Witness
+from harness.protocols import Cluster, Group, LinkFault, NodeFault, Topology, Witness
 from harness.readings import Readings
 from harness.recording import Notes
 from harness.scenario import FaultPlan
@@ -27,19 +27,6 @@ from harness.scenario import FaultPlan
 BEGIN_WITHIN_S = 5.0  # an effect that nobody has seen by then counts as none
 AFTER_WITHIN_S = 60.0  # a server that was started again may take this long to answer
 POLL_S = 0.1
-
-
-@dataclass(frozen=True)
-class PacketCounter:
-    """Whether a cut really dropped packets."""
-
-    cut: Cut
-    vantage: str = "packet counter"
-    normal: str = "no packet dropped"
-    expected: str = "packets dropped"
-
-    def look(self) -> str:
-        return self.expected if self.cut.packets() else self.normal
 
 
 @dataclass
@@ -99,14 +86,14 @@ class Nemesis:
         self._look(plan, "before", witnesses, normal=True)
         self._note(plan, "injecting", hit=list(hit.names), changes_roles=plan.fault.changes_roles)
         with ExitStack() as healing:  # whatever happens below, what was entered is left
-            cuts = [cut for act in acts if (cut := healing.enter_context(act())) is not None]
+            for act in acts:
+                healing.enter_context(act())
             self._note(plan, "injected")
             self.progress(f"{plan.id}: {plan.kind} injected at {', '.join(hit.names)}")
-            inside = [*witnesses, *(PacketCounter(cut) for cut in cuts)]
-            shown = self._look(plan, "begin", inside, within_s=BEGIN_WITHIN_S)
+            shown = self._look(plan, "begin", witnesses, within_s=BEGIN_WITHIN_S)
             self.progress(f"{plan.id}: " + ("its effect is witnessed" if shown else "nobody can see its effect"))
             self._await_end(plan)
-            self._look(plan, "end", inside)
+            self._look(plan, "end", witnesses)
             self._note(plan, "healing")
         self._note(plan, "healed")
         self.cut_off -= set(hit.zones)
@@ -115,7 +102,7 @@ class Nemesis:
 
     def _acts(
         self, plan: FaultPlan, hit: targets.Resolved
-    ) -> tuple[list[Callable[[], AbstractContextManager[Cut | None]]], list[Witness]]:
+    ) -> tuple[list[Callable[[], AbstractContextManager[None]]], list[Witness]]:
         """How to inject the fault on everything that was hit, and who looks."""
         cluster, fault = self.cluster, plan.fault
         if isinstance(fault, NodeFault):

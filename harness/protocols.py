@@ -132,18 +132,14 @@ class Group:
         return any(ip_address(address) in ip_network(range_) for range_ in self.ranges)
 
 
-class Cut(Protocol):
-    """A rule in force; it counts what it hit."""
-
-    def packets(self) -> int:
-        """How many packets it has dropped so far."""
-
-
 class Network(Protocol):
     """The network between the nodes; its rules outlive restarts of nodes and end with the run."""
 
-    def drop(self, a: Group, b: Group, *, forth: bool = True, back: bool = True) -> AbstractContextManager[Cut]:
+    def drop(self, a: Group, b: Group, *, forth: bool = True, back: bool = True) -> AbstractContextManager[None]:
         """Drops packets from `a` to `b` (forth) and from `b` to `a` (back), in one transaction."""
+
+    def dropped(self, a: Group, b: Group) -> int:
+        """How many packets the cut between two groups has dropped; 0 where there is none."""
 
 
 @dataclass(frozen=True)
@@ -305,7 +301,7 @@ class NetworkFault(Protocol):
 
     changes_roles: ClassVar[bool]
 
-    def between(self, network: Network, a: Group, b: Group) -> AbstractContextManager[Cut]: ...
+    def between(self, network: Network, a: Group, b: Group) -> AbstractContextManager[None]: ...
     def witnesses_between(self, cluster: Cluster, a: Group, b: Group) -> Sequence[Witness]: ...
 
 

@@ -78,8 +78,8 @@ class Finding:
         }
 
 
-def conclude(findings: Iterable[Finding]) -> tuple[Verdict, str]:
-    """The run's verdict and the reason: the summary of the findings that decided it.
+def conclude(findings: Iterable[Finding], held: Sequence[str] = ()) -> tuple[Verdict, str]:
+    """The run's verdict and the reason: the summary of the findings that decided it, or what `held`.
 
     A run that cannot be trusted is UNKNOWN; in one that can, FAIL outweighs UNKNOWN,
     since a bound that was seen broken stays broken whatever else is not known.
@@ -91,4 +91,4 @@ def conclude(findings: Iterable[Finding]) -> tuple[Verdict, str]:
         deciding = [f for f in found if f.verdict is verdict and (f.validity or not of_run)]
         if deciding:
             return verdict, "; ".join(f.summary for f in deciding)
-    return Verdict.PASS, "every expectation held: " + "; ".join(f.summary for f in found if not f.validity)
+    return Verdict.PASS, "every expectation held: " + "; ".join(held) if held else "nothing was expected, and nothing went wrong"

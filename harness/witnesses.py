@@ -70,6 +70,21 @@ class Delayed:
         return self.normal if middle < self.at_least_ms / 2 else f"{middle:.0f} ms"
 
 
+@dataclass(frozen=True)
+class PacketsDropped:
+    """Whether a cut between two groups is there and drops packets; without one, that no rule was left behind."""
+
+    cluster: Cluster
+    a: Group
+    b: Group
+    vantage: str = "packet counter"
+    normal: str = "no packet dropped"
+    expected: str = "packets dropped"
+
+    def look(self) -> str:
+        return self.expected if self.cluster.network.dropped(self.a, self.b) else self.normal
+
+
 def members(cluster: Cluster, group: Group) -> list[Node]:
     """The nodes of a group that have a greeting, in the order of their names."""
     found = [node for node in cluster.nodes.values() if node.spec.greeting and group.holds(node.spec.address)]

@@ -7,8 +7,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from harness.protocols import Cluster, Cut, Group, Network, Witness
-from harness.witnesses import across, within
+from harness.protocols import Cluster, Group, Network, Witness
+from harness.witnesses import PacketsDropped, across, within
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class Partition:
 
     direction: Literal["both", "out", "in"] = "both"
 
-    def between(self, network: Network, a: Group, b: Group) -> AbstractContextManager[Cut]:
+    def between(self, network: Network, a: Group, b: Group) -> AbstractContextManager[None]:
         return network.drop(a, b, forth=self.direction != "in", back=self.direction != "out")
 
     def witnesses_between(self, cluster: Cluster, a: Group, b: Group) -> Sequence[Witness]:
-        return [*across(cluster, a, b, expected="silent"), *within(cluster, a)]
+        return [*across(cluster, a, b, expected="silent"), *within(cluster, a), PacketsDropped(cluster, a, b)]

@@ -7,31 +7,15 @@ when a node restarts; nothing but the run's own table is ever touched.
 
 from __future__ import annotations
 
-import itertools
+import hashlib
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from harness.protocols import Cut, Group
+from harness.protocols import Group
 
 Run = Callable[[str], str]  # an nft script → what it printed; raises ClusterError when nft refused it
-
-
-@dataclass(frozen=True)
-class _Chain:
-    run: Run
-    table: str
-    name: str
-
-    def packets(self) -> int:
-        listed = json.loads(self.run(f"list chain bridge {self.table} {self.name}"))
-        return sum(
-            part["counter"]["packets"]
-            for entry in listed["nftables"]
-            for part in entry.get("rule", {}).get("expr", ())
-            if "counter" in part
-        )
 
 
 @dataclass(frozen=True)
@@ -40,30 +24,49 @@ class Packets:
 
     run: Run
     table: str
-    _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     @contextmanager
-    def drop(self, a: Group, b: Group, *, forth: bool = True, back: bool = True) -> Iterator[Cut]:
-        """Drops packets from `a` to `b` (forth) and from `b` to `a` (back), in one transaction."""
-        chain = _Chain(self.run, self.table, f"cut{next(self._numbers)}")
+    def drop(self, a: Group, b: Group, *, forth: bool = True, back: bool = True) -> Iterator[None]:
+        """Drops packets from `a` to `b` (forth) and from `b` to `a` (back), in one transaction.
+
+        Raises ClusterError when the same two groups are cut already.
+        """
+        chain = _chain(a, b)
         rules = [
-            f"add rule bridge {self.table} {chain.name} ip saddr {_set(source)} ip daddr {_set(target)} counter drop"
+            f"add rule bridge {self.table} {chain} ip saddr {_set(source)} ip daddr {_set(target)} counter drop"
             for source, target, wanted in ((a, b, forth), (b, a, back))
             if wanted
         ]
+        # `create` refuses a chain that is there: two cuts of one place would heal each other.
         self.run(
             f"add table bridge {self.table}\n"
-            f"add chain bridge {self.table} {chain.name} {{ type filter hook forward priority 0; }}\n" + "\n".join(rules)
+            f"create chain bridge {self.table} {chain} {{ type filter hook forward priority 0; }}\n" + "\n".join(rules)
         )
         try:
-            yield chain
+            yield
         finally:
-            self.run(f"flush chain bridge {self.table} {chain.name}\ndelete chain bridge {self.table} {chain.name}")
+            self.run(f"flush chain bridge {self.table} {chain}\ndelete chain bridge {self.table} {chain}")
+
+    def dropped(self, a: Group, b: Group) -> int:
+        """How many packets the cut between two groups has dropped; 0 where there is none."""
+        listed = json.loads(self.run(f"add table bridge {self.table}\nlist table bridge {self.table}"))
+        return sum(
+            part["counter"]["packets"]
+            for entry in listed["nftables"]
+            if (rule := entry.get("rule")) and rule["chain"] == _chain(a, b)
+            for part in rule["expr"]
+            if "counter" in part
+        )
 
     def remove(self) -> None:
         """Deletes the run's table, with all that is in it."""
         # Added first, so that deleting it is no error when nothing was ever cut.
         self.run(f"add table bridge {self.table}\ndelete table bridge {self.table}")
+
+
+def _chain(a: Group, b: Group) -> str:
+    """One name for one place, of characters that nft takes."""
+    return "cut_" + hashlib.sha256(f"{a.ranges}|{b.ranges}".encode()).hexdigest()[:12]
 
 
 def _set(group: Group) -> str:

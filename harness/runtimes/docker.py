@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -37,6 +37,7 @@ from harness.runtimes.images import Images
 from harness.supervisor import Supervised
 
 RUN_LABEL = "failover-harness.run"
+OWNER_LABEL = "failover-harness.owner"  # the harness's process, so that `clean` spares what is in use
 HISTORY = "/run/harness/history"
 PATHS = Paths(data="/var/lib/harness/data", config="/etc/harness", log="/var/log/harness")
 PID_FILE = "/run/harness/server.pid"
@@ -210,8 +211,7 @@ class DockerCluster:
             node = self.nodes[f"toxiproxy-{zone}"]
             assert isinstance(node, DockerNode), "every node of this cluster is a container"
             proxy = ToxiproxyNode("127.0.0.1", published_port(node.container, TOXIPROXY_API))
-            version = wait_until(lambda proxy=proxy: _version(proxy), 20, f"{node.spec.name}'s API")  # type: ignore[misc]
-            self._versions["toxiproxy"] = version
+            self._versions["toxiproxy"] = wait_until(partial(_version, proxy), 20, f"{node.spec.name}'s API") or ""
             endpoints = self.topology.endpoints(zone)
             for name, endpoint in through_toxiproxy(specs, self.topology, zone).items():
                 upstream = endpoints[name]
@@ -291,7 +291,7 @@ class Docker:
             network=network,
             networking_config={network: EndpointConfig("1.41", ipv4_address=spec.address)},
             hostname=spec.name,
-            labels={RUN_LABEL: run_id},
+            labels=_labels(run_id),
             **extra,
         )
         return DockerNode(spec, _started(container, spec.name), self._engine)
@@ -313,13 +313,26 @@ def _toxiproxy_command(image: str, spec: NodeSpec) -> list[str]:
     return list(command.argv)
 
 
+def _labels(run_id: str) -> dict[str, str]:
+    return {RUN_LABEL: run_id, OWNER_LABEL: _process(os.getpid())}
+
+
+def _process(pid: int) -> str:
+    """A process by its id and the moment at which it began, since ids are used again; empty when it is gone."""
+    try:
+        began = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:
+        return ""
+    return f"{pid}:{began}"
+
+
 def _network(run_id: str) -> tuple[str, ipaddress.IPv4Network]:
     """A bridge network on a subnet that no other network of the engine has; published ports stay on loopback."""
     for subnet in SUBNETS.subnets(new_prefix=20):
         network = TestNetwork(
             docker_network_kw={
                 "driver": "bridge",
-                "labels": {RUN_LABEL: run_id},
+                "labels": _labels(run_id),
                 "ipam": IPAMConfig(pool_configs=[IPAMPool(str(subnet), gateway=str(subnet[1]))]),
                 "options": {"com.docker.network.bridge.host_binding_ipv4": "127.0.0.1"},
             }
@@ -337,7 +350,7 @@ def _network(run_id: str) -> tuple[str, ipaddress.IPv4Network]:
 def _packet_helper(run_id: str, image: str) -> Container:
     container = DockerContainer(image).with_name(f"harness-{run_id}-packets")
     container.with_kwargs(
-        network="host", cap_add=["NET_ADMIN"], labels={RUN_LABEL: run_id}, user="0", entrypoint=list(INIT)
+        network="host", cap_add=["NET_ADMIN"], labels=_labels(run_id), user="0", entrypoint=list(INIT)
     )  # fmt: skip
     return _started(container, "the packet helper")
 
@@ -351,6 +364,19 @@ def _nft(helper: Container) -> Callable[[str], str]:
         return out.decode()
 
     return run
+
+
+def trial_rule() -> str:
+    """Makes a packet rule of its own and removes it again. Raises ClusterError when the kernel refuses it."""
+    run_id = secrets.token_hex(4)
+    helper = _packet_helper(run_id, Images(engine(), {}, lambda line: None).of("packets"))
+    try:
+        packets = Packets(_nft(helper), f"harness_{run_id}")
+        # Documentation addresses (RFC 5737), which no node has.
+        with packets.drop(Group("a", ("192.0.2.0/24",)), Group("b", ("198.51.100.0/24",))):
+            return "made and removed"
+    finally:
+        remove(run_id)
 
 
 def remove(run_id: str) -> None:
@@ -374,7 +400,25 @@ def remove(run_id: str) -> None:
     with ThreadPoolExecutor(AT_ONCE) as pool:
         list(pool.map(gone, containers))
     for network in client.networks.list(filters=mine):
-        wait_until(lambda network=network: _network_gone(network), 10, f"network {network.name} to go")  # type: ignore[misc]
+        wait_until(partial(_network_gone, network), 10, f"network {network.name} to go")
+
+
+def clean() -> Iterator[str]:
+    """Removes what runs have left whose harness is gone, a line for each. Raises RuntimeUnavailable without an engine."""
+    client = engine()
+    left: dict[str, str] = {}
+    labelled = {"label": RUN_LABEL}
+    for resource in [*client.containers.list(all=True, filters=labelled), *client.networks.list(filters=labelled)]:
+        labels = resource.attrs.get("Labels") or resource.attrs.get("Config", {}).get("Labels") or {}
+        left[labels[RUN_LABEL]] = labels.get(OWNER_LABEL, "")
+    for run_id, owner in sorted(left.items()):
+        if owner and _process(int(owner.partition(":")[0])) == owner:
+            yield f"run {run_id} is in use by process {owner.partition(':')[0]}: left alone"
+            continue
+        remove(run_id)
+        yield f"run {run_id} removed"
+    if not left:
+        yield "nothing was left behind"
 
 
 def _network_gone(network: Any) -> bool:

@@ -12,6 +12,7 @@ import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 import yaml
@@ -78,20 +79,20 @@ class RdsMultiAz:
             specs.append(
                 NodeSpec(
                     f"etcd-{zone}", zone, "etcd", "manager", managers[zone],
-                    lambda paths, zone=zone: self._etcd(paths, zone, managers), in_memory=True,
+                    partial(self._etcd, zone=zone, managers=managers), in_memory=True,
                 )  # fmt: skip
             )
             specs.append(
                 NodeSpec(
                     f"pg-{zone}", zone, "postgres", "database", databases[zone],
-                    lambda paths, zone=zone: self._patroni(paths, zone, databases[zone], managers),
+                    partial(self._patroni, zone=zone, address=databases[zone], managers=managers),
                     greeting=Greeting(POSTGRES, SSL_REQUEST), unprivileged=True,
                 )  # fmt: skip
             )
             specs.append(
                 NodeSpec(
                     f"haproxy-{zone}", zone, "haproxy", "router", address["haproxy", zone],
-                    lambda paths: self._haproxy(paths, databases),
+                    partial(self._haproxy, databases=databases),
                 )  # fmt: skip
             )
         self._specs.update({spec.name: spec for spec in specs})
@@ -264,10 +265,15 @@ class RdsMultiAz:
             "postgresql": {
                 "use_pg_rewind": True,
                 "parameters": {
-                    "max_connections": 150,
+                    # Clients that give up on a commit leave a session that waits for its replica, and connect again.
+                    "max_connections": 400,
                     "shared_buffers": "64MB",
                     "wal_keep_size": "256MB",
                     "hot_standby": "on",
+                    # A demoted primary shuts down only once its replicas have its last bytes: at the default of 60 s
+                    # it took 65 s after a partition had healed until it was a replica again.
+                    "wal_sender_timeout": "10s",
+                    "wal_receiver_timeout": "10s",
                     "password_encryption": "scram-sha-256",
                 },
             },
@@ -298,9 +304,9 @@ class RdsMultiAz:
     def _haproxy(self, paths: Paths, databases: Mapping[str, str]) -> Command:
         def servers(check: str) -> str:
             lines = [f"  server pg-{zone} {address}:{POSTGRES} check port {REST}" for zone, address in databases.items()]
-            return f"  option httpchk GET {check}\n  http-check expect status 200\n" + "\n".join(lines)
+            return f"  option httpchk OPTIONS {check}\n  http-check expect status 200\n" + "\n".join(lines)
 
-        config = textwrap.dedent(f"""\
+        config = textwrap.dedent("""\
             global
               maxconn 4000
             defaults
@@ -309,7 +315,9 @@ class RdsMultiAz:
               timeout check 2s
               timeout client 1h
               timeout server 1h
-              retries 1
+              # A retry that waits while its last server is marked down hangs for good (seen with 3.0), so none.
+              retries 0
+              timeout queue 1s
               default-server inter 1s fastinter 300ms downinter 500ms fall 3 rise 1 on-marked-down shutdown-sessions
             """)
         config += f"listen writer\n  bind 0.0.0.0:{WRITER}\n{servers('/primary')}\n"
