@@ -396,9 +396,14 @@ def _scenarios() -> Iterator[str]:
 def doctor() -> None:
     """Says what this machine can do, what it cannot, and the command that mends it."""
     from harness.doctor import doctor as examine
+    from harness.verdict import Verdict
 
-    for line in examine():
-        click.echo(line)
+    well = True
+    for examined in examine():
+        click.echo(str(examined))
+        well &= examined.well
+    if not well:
+        raise SystemExit(Verdict.UNKNOWN.exit_code)
 
 
 @cli.command()

@@ -25,18 +25,14 @@ class Examined:
         return f"{'ok ' if self.well else 'NO '} {self.what}: {self.seen}" + ("" if self.well else f"; {self.mend}")
 
 
-def doctor() -> Iterator[str]:
-    """A line for each thing that the docker runtime needs."""
-    yield str(_kernel())
+def doctor() -> Iterator[Examined]:
+    """Each thing that the docker runtime needs, examined."""
+    yield _kernel()
     missing = [name for name in ("docker", "testcontainers", "toxiproxy") if importlib.util.find_spec(name) is None]
-    yield str(
-        Examined(
-            "docker extra", not missing, "installed" if not missing else f"{', '.join(missing)} missing",
-            "pip install 'failover-harness[docker]'",
-        )  # fmt: skip
-    )
+    seen = f"{', '.join(missing)} missing" if missing else "installed"
+    yield Examined("docker extra", not missing, seen, "mend it: pip install 'failover-harness[docker]'")
     if not missing:
-        yield from map(str, _engine())
+        yield from _engine()
 
 
 def _kernel() -> Examined:

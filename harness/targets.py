@@ -41,7 +41,10 @@ EXAMPLES = (
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
 _ZONE = rf"zone\({_NAME}\)|zone of writer|zone of one replica"
-_NODE = rf"writer|one replica|every replica|node\({_NAME}\)|(?:{'|'.join(NODE_ROLES)}) in zone\({_NAME}\)|one (?:{'|'.join(NODE_ROLES)})"
+_NODE = (
+    rf"writer|one replica|every replica|node\({_NAME}\)"
+    rf"|(?:{'|'.join(NODE_ROLES)}) in zone\({_NAME}\)|one (?:{'|'.join(NODE_ROLES)})"
+)
 _LINK = rf"clients(?: (?:in|outside) (?:{_ZONE}))?(?: to (?:{'|'.join(ENDPOINTS)}))?"
 PATTERN = rf"^(?:{_NODE}|{_ZONE}|{_LINK})$"
 

@@ -1,7 +1,8 @@
 """What does this zone's client node see? The probe process: `python -m harness.probes CONFIG`.
 
-CONFIG is a JSON file: `zone`, `folder` (of the history), `number` (makes written values unique), `client` (protocol and login), `targets` ([{endpoint, kind, host, port, lane, cadence_ms, deadline_ms,
-delay_ms}]), `observe` ({node, host, port, manager_port}). Ends when the folder holds a file called `stop`.
+CONFIG is a JSON file: `zone`, `folder` (of the history), `number` (makes written values unique), `client` (protocol and
+login), `targets` ([{endpoint, kind, host, port, lane, cadence_ms, deadline_ms, delay_ms}]), `observe` ({node, host, port,
+manager_port}). Ends when the folder holds a file called `stop`.
 """
 
 from __future__ import annotations

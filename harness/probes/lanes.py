@@ -121,7 +121,7 @@ class Lane:
         return self._start(intended, self._ask_anew)
 
     def _dead_path(self) -> bool:
-        """Whether what is unanswered is being sent again and again: then the server never saw it, and a new try costs it nothing."""
+        """Whether what is unanswered is being sent again: then the server never saw it, and a new try costs it nothing."""
         waiting = [q.connection for q in self.unanswered if q.connection is not None]
         return bool(waiting) and all(_tcp(connection)[0] for connection in waiting)
 

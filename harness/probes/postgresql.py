@@ -122,7 +122,8 @@ class Postgresql:
         try:
             session = await AsyncConnection.connect(
                 host=address.host, port=address.port, user=self.user, password=self.password, dbname=self.database,
-                autocommit=True, connect_timeout=CONNECT_TIMEOUT_S, sslmode="disable", gssencmode="disable", application_name="harness probe",
+                autocommit=True, connect_timeout=CONNECT_TIMEOUT_S, sslmode="disable", gssencmode="disable",
+                application_name="harness probe",
             )  # fmt: skip
         except psycopg.Error as error:
             raise ConnectionError(error_class(error)) from None

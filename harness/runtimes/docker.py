@@ -407,7 +407,7 @@ def clean() -> Iterator[str]:
     """Removes what runs have left whose harness is gone, a line for each. Raises RuntimeUnavailable without an engine."""
     client = engine()
     left: dict[str, str] = {}
-    labelled = {"label": RUN_LABEL}
+    labelled: dict[str, str | list[str] | bool] = {"label": RUN_LABEL}
     for resource in [*client.containers.list(all=True, filters=labelled), *client.networks.list(filters=labelled)]:
         labels = resource.attrs.get("Labels") or resource.attrs.get("Config", {}).get("Labels") or {}
         left[labels[RUN_LABEL]] = labels.get(OWNER_LABEL, "")

@@ -246,7 +246,10 @@ class RdsMultiAz:
             "name": f"pg-{zone}",
             "restapi": {"listen": f"0.0.0.0:{REST}", "connect_address": f"{address}:{REST}"},
             "etcd3": {"hosts": [f"{manager}:{ETCD}" for manager in managers.values()]},
-            "bootstrap": {"dcs": self._shared_settings(), "initdb": ["data-checksums", {"encoding": "UTF8"}, {"locale": "C.UTF-8"}]},
+            "bootstrap": {
+                "dcs": self._shared_settings(),
+                "initdb": ["data-checksums", {"encoding": "UTF8"}, {"locale": "C.UTF-8"}],
+            },
             "postgresql": self._own_settings(paths, address),
         }
         return Command(
