@@ -878,15 +878,19 @@ def _of_topology(scenario: Scenario) -> Iterator[Contradiction]:
 
 
 def _of_zones(workload: Any, zones: Sequence[str]) -> Iterator[Contradiction]:
-    """A workload's `zones` is `all`, or a list of the topology's."""
+    """A workload's `zones` is `all`, or a list of the topology's; each needs a user."""
     chosen = getattr(workload, "zones", "all")
     if isinstance(chosen, str) or not chosen:
         if chosen != "all":
             yield ("zones",), False, f"expected all or a list of zones, such as [{zones[0]}], not {_shortly(chosen)}"
-        return
+            return
+        chosen = zones
     for index, zone in enumerate(chosen):
         if zone not in zones:
             yield ("zones", index), False, f"the topology has no zone called '{zone}'{suggestion(zone, zones)}"
+    users = getattr(workload, "users", len(chosen))
+    if users < len(chosen):
+        yield ("users",), False, f"too few for {len(chosen)} zones; each needs one at least"
 
 
 def _specs(topology: Topology) -> Sequence[NodeSpec]:

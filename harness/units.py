@@ -1,14 +1,30 @@
-"""What do `35s`, `600/s` and `99.9%` mean?"""
+"""What do `35s`, `600/s` and `99.9%` mean, and from where on does a number make sense?"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 _NUMBER = r"(?P<number>\d+(?:\.\d+)?)"
 _DURATION = re.compile(rf"^{_NUMBER}\s*(?P<unit>us|ms|s|m|min|h)$")
 _RATE = re.compile(rf"^{_NUMBER}\s*/\s*(?P<unit>s|min)$")
 _SHARE = re.compile(rf"^{_NUMBER}\s*%$")
 _SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+
+
+@dataclass(frozen=True)
+class MoreThan:
+    """As annotation of an option, `Annotated[int, MoreThan(0)]`: a scenario with any other number is refused.
+
+    It speaks to pydantic without needing it: workloads are read where there is none.
+    """
+
+    bound: float
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        return {**handler(source), "gt": self.bound}
 
 
 def seconds(text: object) -> float:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from harness.recording import Outcome
+from harness.units import MoreThan
 
 if TYPE_CHECKING:
     import psycopg
@@ -31,12 +32,12 @@ class Ledger:
     sets: ClassVar[dict[str, str]] = {"write": "ledger"}  # kind of operation → set of the final reads
     mix: ClassVar[dict[str, float]] = {"write": 0.60, "transfer": 0.15, "read": 0.25}
 
-    users: int = 60
-    rate_per_s: float = 300
+    users: Annotated[int, MoreThan(0)] = 60
+    rate_per_s: Annotated[float, MoreThan(0)] = 300
     zones: str | tuple[str, ...] = "all"
-    deadline_s: float = 1
-    reconnect_s: float = 0.5
-    accounts: int = 1000
+    deadline_s: Annotated[float, MoreThan(0)] = 1
+    reconnect_s: Annotated[float, MoreThan(0)] = 0.5
+    accounts: Annotated[int, MoreThan(1)] = 1000  # a transfer needs two
 
     def invariants(self) -> dict[str, int]:
         """What the final reads' facts must say."""

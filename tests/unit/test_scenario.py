@@ -254,6 +254,12 @@ def test_what_a_fault_refuses_is_said_at_its_place(load: Any) -> None:
         load(LEAST + LIMP.replace("%s", "times: 6"))
 
 
+@pytest.mark.usefixtures("limping")
+def test_an_option_that_says_nothing_of_it_is_never_negative(load: Any) -> None:
+    with pytest.raises(UsageError, match=r"scenario\.yaml:4:101: must be at least 0"):
+        load(LEAST + LIMP.replace("%s", "times: -1"))
+
+
 def test_an_option_that_every_fault_has_already_cannot_be_one(limping: None, monkeypatch: pytest.MonkeyPatch) -> None:
     @dataclass(frozen=True)
     class Clash:
