@@ -26,6 +26,7 @@ from harness.scenario import FaultPlan
 
 BEGIN_WITHIN_S = 5.0  # an effect that nobody has seen by then counts as none
 AFTER_WITHIN_S = 60.0  # a server that was started again may take this long to answer
+LOOK_S = 1.0  # how long a look at a fault that answers nothing takes at most
 POLL_S = 0.1
 
 
@@ -83,17 +84,19 @@ class Nemesis:
         hit = targets.resolve(plan.target, specs, roles, self.rng, self.topology.endpoint_names)
         self._primary_before[plan.id] = next((node for node, role in roles.items() if role == "primary"), "")
         acts, witnesses = self._acts(plan, hit)
-        self._look(plan, "before", witnesses, normal=True)
+        self._look(plan, "before", witnesses, normal=True, within_s=BEGIN_WITHIN_S)
         self._note(plan, "injecting", hit=list(hit.names), changes_roles=plan.fault.changes_roles)
         with ExitStack() as healing:  # whatever happens below, what was entered is left
             for act in acts:
                 healing.enter_context(act())
-            self._note(plan, "injected")
+            injected = self._note(plan, "injected")
             self.progress(f"{plan.id}: {plan.kind} injected at {', '.join(hit.names)}")
             shown = self._look(plan, "begin", witnesses, within_s=BEGIN_WITHIN_S)
             self.progress(f"{plan.id}: " + ("its effect is witnessed" if shown else "nobody can see its effect"))
-            self._await_end(plan)
+            self._await_end(plan, injected)
             self._look(plan, "end", witnesses)
+            if plan.for_s:
+                self._wait(lambda: now_ns() >= injected + plan.for_s * SECOND_NS, every_s=0.001)
             self._note(plan, "healing")
         self._note(plan, "healed")
         self.cut_off -= set(hit.zones)
@@ -148,15 +151,17 @@ class Nemesis:
         due = began + int((plan.at_s or 0) * SECOND_NS)
         return self._wait(lambda: now_ns() >= due)
 
-    def _await_end(self, plan: FaultPlan) -> None:
-        limit = now_ns() + int((plan.for_s or plan.at_most_s or 0) * SECOND_NS)
+    def _await_end(self, plan: FaultPlan, injected: int) -> None:
+        """Waits until the last look is due: the fault's end, or, when its length is given, as long before as a look may take."""
+        length_s = plan.for_s - LOOK_S if plan.for_s else plan.at_most_s or 0
+        limit = injected + int(length_s * SECOND_NS)
         until = plan.until
         self._wait(lambda: now_ns() >= limit or (until is not None and self._true(until, plan)))
 
-    def _wait(self, condition: Callable[[], bool]) -> bool:
+    def _wait(self, condition: Callable[[], bool], every_s: float = POLL_S) -> bool:
         """Waits until a condition is true; False as soon as the run is being stopped."""
         while not condition():
-            if self.stopping.wait(POLL_S):
+            if self.stopping.wait(every_s):
                 return False
         return True
 
@@ -194,9 +199,11 @@ class Nemesis:
             self.notes.write("witness", at, id=plan.id, stage=stage, vantage=witness.vantage, expected=wanted, seen=answer)
         return shown
 
-    def _note(self, plan: FaultPlan, stage: str, **more: Any) -> None:
+    def _note(self, plan: FaultPlan, stage: str, **more: Any) -> int:
+        now = now_ns()
         self._state.setdefault(stage, set()).add(plan.id)
-        self.notes.write("fault", now_ns(), id=plan.id, kind=plan.kind, target=str(plan.target), stage=stage, **more)
+        self.notes.write("fault", now, id=plan.id, kind=plan.kind, target=str(plan.target), stage=stage, **more)
+        return now
 
 
 def _joined(groups: Sequence[Group]) -> Group:
