@@ -1,0 +1,428 @@
+"""Writes docs/reference from the code, so that it cannot say anything else: `python -m docs.generate`.
+
+With `--check` nothing is written; the pages that are stale are named, and the exit code is 1.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness import cli, conditions, history, judging, pytest_plugin, registry, scenario, targets
+from harness.layout import Plan, client_nodes
+from harness.protocols import Topology
+from harness.scenario import FaultPlan
+
+FOLDER = Path(__file__).parent / "reference"
+HEAD = "<!-- Written by `python -m docs.generate` from the code: change it there. -->\n"
+
+# What each metric means to a reader; a metric that is missing here is an error.
+METRICS = {
+    "write_outage": "the longest time without an acknowledged write, per client zone; the worst zone is the headline",
+    "read_outage": "the same for reads, at the reader endpoint",
+    "recovery": "from the fault's effect to stable service in every client zone",
+    "redundancy_recovery": "from the fault's effect until every replica was in sync again",
+    "lost_writes": "writes that were acknowledged, and are gone",
+    "duplicated_writes": "writes that were sent once, and are there more than once",
+    "resurrected_writes": "writes that were refused, and are there all the same",
+    "split_brain": "time in which two nodes acknowledged writes",
+    "availability": "share of the intended operations that were acknowledged within their deadline",
+    "write_p50": "median latency of acknowledged writes, from their intended start",
+    "write_p99": "99th percentile of the same",
+    "read_p50": "median latency of acknowledged reads, from their intended start",
+    "read_p99": "99th percentile of the same",
+    "errors": "operations that failed or whose outcome is unknown, by error class",
+    "unplanned_role_changes": "how often a node became primary without a fault that could have caused it",
+    "probes_on_time": "share of the scheduled probes that started within 10 ms of their time, in the worst zone",
+    "probe_lateness_p99": "99th percentile of how late scheduled probes started",
+}
+# What the keys of a scenario mean that have no page section of their own, and those that every fault takes.
+KEYS = {
+    "steady_state": "what must hold before the first fault, see [steady_state](#steady_state)",
+    "recovery": "what counts as recovered, see [recovery](#recovery)",
+    "max_runtime": "the time after which a run is ended: everything is healed, and the verdict is UNKNOWN",
+}
+FAULT_KEYS = {
+    "target": "whom it hits, see [targets](#targets)",
+    "id": "the word by which other faults and the report name it; without one it is its kind (`crash`, `crash-2`, …)",
+    "at": "how long after the steady state was reached it starts; with `after`, how long after that fault was healed",
+    "after": "the id of the fault after whose healing it starts",
+    "when": "the condition at which it starts, instead of `at`",
+    "for": "how long it lasts",
+    "until": "the condition at which it ends, instead of `for`; needs `at_most`",
+    "at_most": "the longest that it lasts, whether the condition came true or not",
+}
+ACTS_ON = {"on_node": "nodes", "between": "zones or nodes", "on_link": "links"}
+# A value's example → what kind of value it is.
+KINDS = {"s": "a duration", "/s": "a rate", "%": "a share"}
+UNITS = {"s": ("a duration", "35s"), "share": ("a percentage", "99.9%"), "count": ("a number", "0")}
+REPORTS = {"html": "report.html", "json": "result.json", "junit": "junit.xml", "markdown": "summary.md"}
+
+
+def pages() -> dict[str, str]:
+    """Every generated page: file name → text."""
+    made: dict[str, Callable[[], Iterator[str]]] = {
+        "scenario.md": _scenario,
+        "metrics.md": _metrics,
+        "report-folder.md": _report_folder,
+        "commands.md": _commands,
+    }
+    return {name: HEAD + "\n".join(write()).rstrip() + "\n" for name, write in made.items()}
+
+
+# --- scenario.md -----------------------------------------------------------------------------------------------
+
+
+def _scenario() -> Iterator[str]:
+    schema = scenario.schema()
+    yield "# Scenario files\n"
+    yield "One question about one system, in one YAML file. `harness validate` checks it, `harness schema` prints its JSON"
+    yield "Schema. Unknown keys, wrong types and missing units are refused with file, line and column.\n"
+    yield from _example()
+    yield "## Keys\n"
+    rows = []
+    for name, about in schema["properties"].items():
+        needed = "required" if name in schema["required"] else _default(about)
+        rows.append((f"`{name}`", needed, KEYS.get(name) or about["description"]))
+    yield from _table(("key", "default", "meaning"), rows)
+    yield "## Units\n"
+    yield "Every duration, rate and share carries its unit.\n"
+    yield from _table(
+        ("what", "written as"),
+        [
+            ("a duration", "`50us`, `250ms`, `5s`, `2m` or `2min`, `1h`"),
+            ("a rate", "`600/s`, `90/min`"),
+            ("a share", "`99.9%`; a lower bound may be written `>= 99.9%`"),
+        ],
+    )
+    for key, cls in (("steady_state", scenario.SteadyState), ("recovery", scenario.Recovery)):
+        yield f"## {key}\n"
+        yield _paragraph(cls)
+        yield from _options(cls)
+    yield from _faults()
+    yield from _members("topologies", "## Topologies", "`topology: <word>`, or `topology: {use: <word>, <options>}`.")
+    yield from _members("workloads", "## Workloads", "`workload: {use: <word>, <options>}`, or a list of them.")
+    yield from _expect()
+    yield "## images\n"
+    yield "The image of a server family can be replaced: `images: {postgres: registry.example/postgres:17}`. The families of"
+    yield f"each topology are: {_families()}; and `packets`, which holds `nft`.\n"
+
+
+def _example() -> Iterator[str]:
+    folder = Path(__file__).parent.parent / "scenarios"
+    yield f"```yaml\n{(folder / 'rds_multi_az' / 'zone_outage_asynchronous.yaml').read_text('utf-8').rstrip()}\n```\n"
+
+
+def _faults() -> Iterator[str]:
+    yield "## Faults\n"
+    yield "Each entry of `faults` injects one. All of them take these keys:\n"
+    keys = {name for name in scenario.options(FaultPlan) if name not in ("kind", "fault")}
+    if keys != FAULT_KEYS.keys():
+        raise LookupError(f"docs/generate.py: FAULT_KEYS and the keys of a fault differ in {sorted(keys ^ FAULT_KEYS.keys())}")
+    rows = [(f"`{key}`", meaning) for key, meaning in {"inject": "the word of the fault", **FAULT_KEYS}.items()]
+    yield from _table(("key", "meaning"), rows)
+    yield "It starts at one of `at`, `after` and `when`; it ends after `for`, or at `until` but no later than `at_most`.\n"
+    yield "### Targets\n"
+    yield "A target is resolved when the fault fires; what it hit is recorded.\n"
+    sorts: dict[str, list[str]] = {}
+    for example in targets.EXAMPLES:
+        sorts.setdefault(targets.parse(example).sort, []).append(f"`{example}`")
+    yield from _table(("sort", "examples"), [(sort, ", ".join(examples)) for sort, examples in sorts.items()])
+    yield "### Conditions\n"
+    yield "`until` and `when` wait for one of these:\n"
+    of_fault = (f"<id of a fault> {kind}" for kind in conditions.OF_FAULT)
+    yield from (f"- `{words}`" for words in (*conditions.OF_CLUSTER, *of_fault))
+    yield ""
+    yield from _members("faults", "### The faults", "Their own options stand beside the keys above.")
+
+
+def _expect() -> Iterator[str]:
+    yield "## expect\n"
+    yield "The bounds, written before the run: `metric: {min: …, max: …, during: …, because: …}`, or a list of such bounds at"
+    yield "different times. `during` is `before`, `fault` or `after`; without it the metric's headline is meant. What each metric"
+    yield "means is told in [metrics](metrics.md).\n"
+    rows = [(f"`{metric}`", UNITS[unit][0], f"`{UNITS[unit][1]}`") for metric, unit in scenario.metrics().items()]
+    yield from _table(("metric", "bounds are", "such as"), rows)
+
+
+def _families() -> str:
+    told = []
+    for word in registry.names("topologies"):
+        topology: Topology = registry.find("topologies", word)()
+        plan = Plan(IPv4Network("198.18.0.0/20"), topology.zones)
+        families = dict.fromkeys(spec.server for spec in [*topology.nodes(plan.addresses()), *client_nodes(plan, topology)])
+        told.append(f"`{word}`: {', '.join(f'`{family}`' for family in families)}")
+    return "; ".join(told)
+
+
+def _members(kind: str, title: str, how: str) -> Iterator[str]:
+    yield f"{title}\n"
+    yield f"{how}\n"
+    level = "#" * (title.count("#") + 1)
+    for word in registry.names(kind):
+        cls = registry.find(kind, word)
+        yield f"{level} {word}\n"
+        yield f"*{_question(cls)}*\n"
+        yield _paragraph(cls)
+        if kind == "faults":
+            yield f"Acts on {' or '.join(sorts for method, sorts in ACTS_ON.items() if hasattr(cls, method))}.\n"
+        yield from _options(cls)
+
+
+def _options(cls: type[Any]) -> Iterator[str]:
+    rows = [
+        (f"`{name}`", "required" if about["required"] else _default(about), _kind(about))
+        for name, about in scenario.options(cls).items()
+    ]
+    if rows:
+        yield from _table(("option", "default", "value"), rows)
+
+
+def _kind(about: Mapping[str, Any]) -> str:
+    if "enum" in about:
+        return " or ".join(f"`{word}`" for word in about["enum"])
+    if "anyOf" in about:
+        return " or ".join(dict.fromkeys(_kind(one) for one in about["anyOf"]))
+    for example in about.get("examples", ()):
+        return next(kind for end, kind in reversed(KINDS.items()) if example.endswith(end)) + f", such as `{example}`"
+    if about.get("type") == "array":
+        return f"a list, each {_kind(about['items'])}" if about.get("items") else "a list"
+    return {"integer": "a whole number", "number": "a number", "string": "a text", "boolean": "true or false"}[about["type"]]
+
+
+def _default(about: Mapping[str, Any]) -> str:
+    default = about.get("default")
+    if default is None or default in ([], {}, ""):
+        return "none"
+    if isinstance(default, float) and about.get("examples"):
+        return f"`>= {default * 100:g}%`"
+    return f"`{default if isinstance(default, str) else json.dumps(default)}`"
+
+
+# --- metrics.md ------------------------------------------------------------------------------------------------
+
+
+def _metrics() -> Iterator[str]:
+    known = scenario.metrics()
+    unknown, gone = sorted(known.keys() - METRICS), sorted(METRICS.keys() - known)
+    if unknown or gone:
+        raise LookupError(f"docs/generate.py: METRICS says nothing of {unknown}, and names {gone}, which no checker measures")
+    checkers = {word: registry.find("checkers", word) for word in registry.names("checkers")}
+    of = {metric: word for word, cls in checkers.items() for metric in cls.metrics}
+    yield "# Metrics and checkers\n"
+    yield "Every metric has a value with a lower and an upper bound: the truth lies between them. A bound of the scenario"
+    yield "holds when the whole interval lies within it, is broken when the whole interval lies beyond it, and the verdict is"
+    yield "UNKNOWN in between. A value without an upper bound had not ended when measuring did.\n"
+    rows = [(f"`{metric}`", known[metric], what, f"[{of[metric]}](#{of[metric]})") for metric, what in METRICS.items()]
+    yield from _table(("metric", "unit", "meaning", "checker"), rows)
+    yield "## Checkers\n"
+    yield "Each is a pure function of the history. One that is UNKNOWN about the run itself (a fault without a witness, an"
+    yield "overloaded machine) makes the whole run UNKNOWN.\n"
+    for word, cls in checkers.items():
+        yield f"### {word}\n"
+        yield f"*{_question(cls)}*\n"
+        yield _paragraph(cls)
+        if cls.metrics:
+            yield f"Measures {', '.join(f'`{metric}`' for metric in cls.metrics)}.\n"
+
+
+# --- report-folder.md --------------------------------------------------------------------------------------------
+
+
+def _report_folder() -> Iterator[str]:
+    yield "# The report folder\n"
+    yield "A run writes `<reports>/<scenario>/<time>/`; `<reports>/<scenario>/latest` points at the newest.\n"
+    rows = [("scenario.yaml", "the scenario as it was run")]
+    for word in registry.names("reporters"):
+        if word in REPORTS:
+            doc = inspect.cleandoc(registry.find("reporters", word).__doc__ or "").split("\n\n")[0]
+            rows.append((REPORTS[word], _joined(doc).removeprefix(f"{REPORTS[word]}: ")))
+    rows += [
+        ("history/", "what was recorded; everything above but scenario.yaml can be computed from it again"),
+        ("nodes/<name>/", "the logs of each node's server, probes and load"),
+        ("supervisor.log", "what the supervisor said; empty unless it had to remove the run"),
+    ]
+    yield from _table(("file", "holds"), [(f"`{name}`", what) for name, what in rows])
+    yield "## history/\n"
+    yield "All times are nanoseconds of the machine's monotonic clock; the first event names the origin.\n"
+    lines = re.findall(r"^ {4}history/(.+?) {2,}(.+)$", history.__doc__ or "", re.MULTILINE)
+    files = [(", ".join(f"`{one}`" for one in names.split(", ")), what) for names, what in lines]
+    files += [
+        ("`locust-<process>.json`", "Locust's own statistics, for comparison: they leave out what was never sent"),
+        ("`<process>.exit`", "the exit status of a process in a client node"),
+    ]
+    yield from _table(("file", "holds"), files)
+    yield from _result()
+
+
+def _result() -> Iterator[str]:
+    schema = json.loads(judging.SCHEMA.read_text("utf-8"))
+    yield "## result.json\n"
+    yield f"{schema['description']} Its JSON Schema is printed by `harness schema --result`.\n"
+    yield from _fields(schema)
+    for name, about in schema["$defs"].items():
+        if "properties" in about:
+            yield f"### {name}\n"
+            yield from _fields(about)
+
+
+def _fields(about: Mapping[str, Any]) -> Iterator[str]:
+    required = about.get("required", ())
+    rows = [
+        (f"`{name}`", _type(field), "always" if name in required else "sometimes", field.get("description", ""))
+        for name, field in about["properties"].items()
+    ]
+    yield from _table(("key", "type", "there", "meaning"), rows)
+
+
+def _type(field: Mapping[str, Any]) -> str:
+    if "$ref" in field:
+        name = field["$ref"].rsplit("/", 1)[1]
+        return f"[{name}](#{name})" if name != "verdict" else "`pass`, `fail` or `unknown`"
+    if "const" in field:
+        return f"`{json.dumps(field['const'])}`"
+    if "enum" in field:
+        return " or ".join(f"`{word or 'null'}`" for word in field["enum"])
+    types = field.get("type", "any")
+    told = types if isinstance(types, str) else " or ".join(types)
+    if told == "array" and "items" in field:
+        inner = field["items"]
+        keys = ", ".join(f"`{key}`" for key in inner.get("properties", ()))
+        return f"array of objects with {keys}" if keys else f"array of {_type(inner)}"
+    if isinstance(field.get("additionalProperties"), dict):
+        return f"object, each value {_type(field['additionalProperties'])}"
+    return str(told)
+
+
+# --- commands.md -------------------------------------------------------------------------------------------------
+
+
+def _commands() -> Iterator[str]:
+    yield "# Commands\n"
+    yield _help(cli.cli.help or "")
+    yield "The names of the commands, their options and the exit codes are stable.\n"
+    yield _help(cli.EXIT_CODES)
+    for name, command in cli.cli.commands.items():
+        arguments = [_metavar(param) for param in command.params if isinstance(param, click.Argument)]
+        yield f"## harness {' '.join([name, *arguments])}\n"
+        yield _help(command.help or "")
+        rows = [
+            (", ".join(f"`{one}`" for one in param.opts), _value(param), (param.help or "").split("  [default")[0])
+            for param in command.params
+            if isinstance(param, click.Option)
+        ]
+        yield from _table(("option", "value", "meaning"), rows)
+        if command.epilog and command.epilog != cli.EXIT_CODES:
+            yield _help(command.epilog)
+    yield "## pytest\n"
+    yield "Installed, the plugin collects the YAML files below every folder called `scenarios` as tests. A scenario's topology,"
+    yield f"its kinds of faults and its `markers` are markers. With `{pytest_plugin.REQUIRE_DOCKER}=1` in the environment a"
+    yield "scenario that would be skipped, since no engine answers, fails instead.\n"
+    recorded = _Options()
+    pytest_plugin.pytest_addoption(recorded)  # type: ignore[arg-type]  # it is asked for getgroup only
+    yield from _table(("option", "value", "meaning"), recorded.rows)
+
+
+class _Options:
+    """Stands for pytest's parser, to note which options the plugin adds."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[str, str, str]] = []
+
+    def getgroup(self, name: str, description: str = "") -> _Options:
+        del name, description
+        return self
+
+    def addoption(self, name: str, **about: Any) -> None:
+        words = " or ".join(f"`{word}`" for word in about.get("choices", ())) or f"`{about['metavar']}`"
+        self.rows.append((f"`{name}`", words, about["help"]))
+
+
+def _metavar(argument: click.Argument) -> str:
+    words = getattr(argument.type, "choices", None)
+    return argument.metavar or (f"[{'|'.join(words)}]" if words else argument.human_readable_name)
+
+
+def _value(option: click.Option) -> str:
+    if option.is_flag:
+        return "flag"
+    words = getattr(option.type, "choices", None)
+    told = " or ".join(f"`{word}`" for word in words) if words else f"`{option.metavar or option.type.name}`"
+    default = option.default if isinstance(option.default, (str, int, Path)) else None
+    return told if default is None else f"{told}; default `{default}`"
+
+
+def _help(text: str) -> str:
+    """A command's help: its marked paragraphs hold lines, the others sentences."""
+    parts = []
+    for paragraph in inspect.cleandoc(text).split("\n\n"):
+        lines = paragraph.splitlines()
+        if lines[0] != "\b":
+            parts.append(" ".join(line.strip() for line in lines))
+            continue
+        language = "sh" if lines[1].startswith("Example") else "text"
+        body = inspect.cleandoc("\n" + "\n".join(lines[2:]))
+        parts.append(f"{lines[1]}\n\n```{language}\n{body}\n```")
+    return "\n\n".join(parts) + "\n"
+
+
+# --- helpers ---------------------------------------------------------------------------------------------------
+
+
+def _question(cls: type[Any]) -> str:
+    """The question that the module of a class opens with."""
+    return _joined((importlib.import_module(cls.__module__).__doc__ or "").strip().split("\n\n")[0])
+
+
+def _paragraph(cls: type[Any]) -> str:
+    return inspect.cleandoc(cls.__doc__ or "") + "\n"
+
+
+def _joined(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    yield f"| {' | '.join(head)} |"
+    yield f"|{' --- |' * len(head)}"
+    for row in rows:
+        yield f"| {' | '.join(map(_cell, row))} |"
+    yield ""
+
+
+def _cell(text: str) -> str:
+    """One line in which nothing is taken for markup."""
+    line = _joined(text).replace("|", "\\|")
+    return line if "`" in line else line.replace("<", "\\<")
+
+
+def stale() -> list[str]:
+    """The pages that the code would write otherwise, or that it does not write."""
+    made = pages()
+    kept = {path.name: path.read_text("utf-8") for path in FOLDER.glob("*.md")}
+    return sorted(name for name in made.keys() | kept.keys() if made.get(name) != kept.get(name))
+
+
+def main(arguments: Sequence[str]) -> int:
+    if list(arguments) == ["--check"]:
+        found = stale()
+        for name in found:
+            print(f"docs/reference/{name} is stale; run python -m docs.generate")
+        return 1 if found else 0
+    FOLDER.mkdir(exist_ok=True)
+    for name, text in pages().items():
+        (FOLDER / name).write_text(text, "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
