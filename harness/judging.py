@@ -25,7 +25,7 @@ def judge(history: History) -> list[Finding]:
             checker = registry.find("checkers", name)
             known |= set(checker.metrics)
             found.append(checker().check(history))
-        except Exception as problem:  # one broken judge must not take the others' findings along
+        except Exception as problem:  # noqa: BLE001 (one broken judge must not take the others' findings along)
             said = f"the checker {name} could not judge: {type(problem).__name__}: {problem}"
             found.append(Finding(name, Verdict.UNKNOWN, said, validity=True))
     return found + _unmeasured(history, known)

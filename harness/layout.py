@@ -51,7 +51,7 @@ def client_nodes(plan: Plan, topology: Topology) -> list[NodeSpec]:
     """A client node and a Toxiproxy for each zone."""
     ports = (TOXIPROXY_API, *link_ports(topology).values())
 
-    def toxiproxy(paths: Paths) -> Command:
+    def toxiproxy(paths: Paths) -> Command:  # noqa: ARG001 (every node is built so)
         return Command(("-host", "0.0.0.0", "-port", str(TOXIPROXY_API)))
 
     specs = []
@@ -61,8 +61,8 @@ def client_nodes(plan: Plan, topology: Topology) -> list[NodeSpec]:
             NodeSpec(
                 f"toxiproxy-{zone}", zone, "toxiproxy", "proxy", plan.take(zone), toxiproxy,
                 greeting=Greeting(TOXIPROXY_API, b"GET /version HTTP/1.0\r\n\r\n"), published=ports,
-            )  # fmt: skip
-        )
+            )
+        )  # fmt: skip
     return specs
 
 

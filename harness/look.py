@@ -62,7 +62,7 @@ def main(argv: list[str]) -> int:
         try:
             print(" ".join(f"{ms:.3f}" for ms in delay_ms(host, int(port), bytes.fromhex(what), float(timeout))))
         except OSError:
-            print("")
+            print()
     elif question == "http":
         print(http(host, int(port), what, float(timeout)))
     else:

@@ -97,7 +97,8 @@ def clients(operations: Operations) -> Operations:
 
 def throughput(operations: Operations, over: Windows) -> dict[str, Floats]:
     """Operations per second that ended in each window: `reads` and `writes` that were ok, and `failed`, which
-    is everything else: refused, unanswered, never sent."""
+    is everything else: refused, unanswered, never sent.
+    """
     ended = np.where(operations["ended"] == NOTHING, operations["intended"], operations["ended"])
     ok = operations["outcome"] == Outcome.OK
     read = operations.mask(kind="read")

@@ -80,21 +80,21 @@ class RdsMultiAz:
                 NodeSpec(
                     f"etcd-{zone}", zone, "etcd", "manager", managers[zone],
                     partial(self._etcd, zone=zone, managers=managers), in_memory=True,
-                )  # fmt: skip
-            )
+                )
+            )  # fmt: skip
             specs.append(
                 NodeSpec(
                     f"pg-{zone}", zone, "postgres", "database", databases[zone],
                     partial(self._patroni, zone=zone, address=databases[zone], managers=managers),
                     greeting=Greeting(POSTGRES, SSL_REQUEST), unprivileged=True,
-                )  # fmt: skip
-            )
+                )
+            )  # fmt: skip
             specs.append(
                 NodeSpec(
                     f"haproxy-{zone}", zone, "haproxy", "router", address["haproxy", zone],
                     partial(self._haproxy, databases=databases),
-                )  # fmt: skip
-            )
+                )
+            )  # fmt: skip
         self._specs.update({spec.name: spec for spec in specs})
         return specs
 
@@ -237,8 +237,8 @@ class RdsMultiAz:
                 "--initial-cluster", members, "--initial-cluster-state", "new",
                 # Data is in memory, and two busy cores must not look like a lost leader.
                 "--unsafe-no-fsync", "--heartbeat-interval", "250", "--election-timeout", "2500", "--log-level", "warn",
-            )  # fmt: skip
-        )
+            )
+        )  # fmt: skip
 
     def _patroni(self, paths: Paths, zone: str, address: str, managers: Mapping[str, str]) -> Command:
         config = {

@@ -89,7 +89,7 @@ async def _serve(options: Options) -> None:
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
-    """uvloop's where it is present; without it all is slower, and otherwise the same."""
+    """The loop of uvloop where it is present; without it all is slower, and otherwise the same."""
     try:
         import uvloop
     except ImportError:
