@@ -31,7 +31,7 @@ OFFICIAL_TOXIPROXY = "ghcr.io/shopify/toxiproxy:2.12.0"
 IMAGE_PYTHON = "3.13"  # of Debian trixie, on which the client image is based
 FAMILIES = ("etcd", "postgres", "haproxy", "packets")
 # What never runs in a client node; leaving it out keeps the client image from changing with it.
-_HOST_ONLY = ("images", "runtimes", "reporters", "checkers", "topologies", "faults")
+_HOST_ONLY = ("images", "runtimes", "reporters", "checkers", "topologies", "faults", "scenario")
 
 
 @dataclass(frozen=True)

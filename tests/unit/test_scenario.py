@@ -16,7 +16,7 @@ from harness.conditions import Condition
 from harness.errors import UsageError
 from harness.faults.latency import Latency
 from harness.faults.partition import Partition
-from harness.scenario import Expectation, Recovery, Scenario, SteadyState
+from harness.scenario import Expectation, Recovery, Scenario, SteadyState, models
 
 EXAMPLE = """\
 title: The writer's zone is cut off while clients inside it go on writing
@@ -232,9 +232,9 @@ def limping(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         registry, "names", lambda kind, known=registry.names: (*known(kind), *(["limp"] if kind == "faults" else []))
     )
     monkeypatch.setattr(registry, "find", lambda kind, word: Limp if (kind, word) == ("faults", "limp") else real(kind, word))
-    scenario._file_model.cache_clear()
+    models.file_model.cache_clear()
     yield
-    scenario._file_model.cache_clear()
+    models.file_model.cache_clear()
 
 
 LIMP = "faults: [{inject: limp, target: writer, at: 1s, for: 1s, loss: 12.5%, delay: 2ms, way: back, %s}]"
@@ -269,4 +269,4 @@ def test_an_option_that_every_fault_has_already_cannot_be_one(limping: None, mon
 
     monkeypatch.setattr(registry, "find", lambda kind, word: Clash)
     with pytest.raises(TypeError, match="Clash.at_ms cannot be an option: 'at' has a meaning already"):
-        scenario._fault()
+        models._fault()

@@ -1,0 +1,149 @@
+"""Which model takes a whole scenario file? It knows every fault, topology, workload and metric there is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from itertools import chain
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BeforeValidator, ConfigDict, Field, create_model
+
+from harness import registry
+from harness.scenario.fields import (
+    SECONDS,
+    SHARES,
+    OneOf,
+    Or,
+    Strict,
+    Untitled,
+    becoming,
+    built,
+    carrying,
+    many,
+    model_of,
+    or_many,
+)
+from harness.scenario.values import Expectation, FaultPlan, MoreThanNone, NotEmpty, Recovery, SteadyState, Use, Word
+
+_UNIT_OF_METRIC = {"s": SECONDS, "share": SHARES}
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of a scenario file, with which editors complete and check it."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **file_model().model_json_schema(schema_generator=Untitled),
+    }
+
+
+class _Metrics(Strict):
+    """What must hold for the run to pass: for a metric its bound, or a list of bounds at different times."""
+
+    unknown: ClassVar[str] = "no metric called"
+
+
+class _Timed(Strict):
+    """When a fault starts and ends is a matter of several keys."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "allOf": [
+                {
+                    "oneOf": [
+                        {"required": ["at"], "not": {"required": ["after"]}},
+                        {"required": ["after"]},
+                        {"required": ["when"]},
+                    ]
+                },
+                {
+                    "oneOf": [
+                        {"required": ["for"], "not": {"anyOf": [{"required": ["until"]}, {"required": ["at_most"]}]}},
+                        {"required": ["until", "at_most"], "not": {"required": ["for"]}},
+                    ]
+                },
+            ]
+        }
+    )
+
+
+class _Bounded(Strict):
+    """A bound on a metric: `min`, `max` or both. `during` is a phase, without it the metric's headline is meant."""
+
+    model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": ["min"]}, {"required": ["max"]}]})
+
+
+def _use(kind: str) -> Any:
+    """`use: word` with its options, or the word alone."""
+
+    def choice(word: str) -> Any:
+        cls = registry.find(kind, word)
+        return Annotated[
+            becoming(lambda model: Use(word, built(cls, model)), model_of(cls, use=(Literal[word], ...))),
+            BeforeValidator(lambda value: {"use": value} if isinstance(value, str) else value),
+            Or(lambda _: {"const": word}),
+        ]
+
+    return Annotated[Any, OneOf("use", {word: choice(word) for word in registry.names(kind)})]
+
+
+def _fault() -> Any:
+    """`inject: word` with target, timing and the fault's own options."""
+
+    def choice(word: str) -> Any:
+        cls = registry.find("faults", word)
+        model = model_of(FaultPlan, cls, base=_Timed, without=("kind", "fault"), inject=(Literal[word], ...))
+        return becoming(lambda m: built(FaultPlan, m, kind=word, fault=built(cls, m)), model)
+
+    return Annotated[Any, OneOf("inject", {word: choice(word) for word in registry.names("faults")})]
+
+
+@cache
+def metrics() -> Mapping[str, str]:
+    """Every metric that some checker measures, with its unit: `s`, `share` or `count`."""
+    found: dict[str, str] = {}
+    for word in registry.names("checkers"):
+        found.update(registry.find("checkers", word).metrics)
+    return dict(sorted(found.items()))
+
+
+def _expect() -> Any:
+    """For each metric its bounds, which become one tuple of Expectation."""
+
+    def bounds(metric: str, unit: str) -> Any:
+        type_ = carrying(_UNIT_OF_METRIC[unit], float) if unit in _UNIT_OF_METRIC else Annotated[float, Field(ge=0)]
+        bound = (type_, Field(default_factory=lambda: None))
+        name = f"{registry.class_name(metric)}Bound"
+        model = model_of(Expectation, base=_Bounded, without=("metric",), name=name, min=bound, max=bound)
+        return or_many(becoming(lambda m: built(Expectation, m, metric=metric), model)), Field(default_factory=tuple)
+
+    fields: dict[str, Any] = {metric: bounds(metric, unit) for metric, unit in metrics().items()}
+    model: Any = create_model("Expect", __base__=_Metrics, __doc__=_Metrics.__doc__, **fields)
+    return becoming(lambda m: tuple(chain.from_iterable(getattr(m, metric) for metric in fields)), model)
+
+
+@cache
+def file_model() -> Any:
+    """The model of a whole scenario file, made when first needed."""
+
+    def part(cls: type[Any]) -> Any:
+        return becoming(lambda model: built(cls, model), model_of(cls)), Field(default_factory=cls)
+
+    fields: dict[str, Any] = {
+        "title": (NotEmpty, Field(description="the question, in a sentence")),
+        "topology": (_use("topologies"), Field(description="the system under test: a word, or `use: word` with its options")),
+        "workload": (or_many(_use("workloads")), Field(description="what clients ask: one workload or a list")),
+        "steady_state": part(SteadyState),
+        "faults": (many(_fault()), Field(default=(), description="what is broken on purpose, and until when")),
+        "expect": (_expect(), Field(default=(), description="the bounds, written before the run")),
+        "images": (dict[str, NotEmpty], Field(default_factory=dict, description="images to use instead, by server family")),
+        "path": (Literal["direct", "toxiproxy"], Field(default="direct", description="what every client's path leads through")),
+        "max_runtime": (
+            carrying(SECONDS, MoreThanNone),
+            Field(default_factory=lambda: 600, json_schema_extra={"default": "600s"}),
+        ),
+        "markers": (tuple[Word, ...], Field(default=(), description="pytest markers")),
+        "recovery": part(Recovery),
+    }
+    what = "One question about one system: what is broken, under which load, and what must hold."
+    return create_model("Scenario", __base__=Strict, __doc__=what, **fields)

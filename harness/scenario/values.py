@@ -1,0 +1,123 @@
+"""What is a scenario, once it was read?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from harness import conditions, units
+from harness.conditions import Condition
+from harness.scenario.fields import PERCENTAGE, text_of
+from harness.targets import Target
+from harness.units import MoreThan
+
+
+def _at_least(value: object) -> float:
+    """`>= 99.9%` → 0.999."""
+    return units.share(value.strip().removeprefix(">=").strip() if isinstance(value, str) else value)
+
+
+def _one_word(text: str) -> str:
+    if not re.fullmatch(conditions.FAULT_ID, text):
+        raise ValueError(f"'{text}' is not one word; use letters, digits, '-' and '_'")
+    return text
+
+
+AtLeast = Annotated[float, BeforeValidator(_at_least), text_of(rf"^(>=\s*)?{PERCENTAGE}$", ">= 99.9%")]
+Word = Annotated[str, AfterValidator(_one_word), text_of(f"^{conditions.FAULT_ID}$", "smoke")]
+NotEmpty = Annotated[str, Field(min_length=1)]
+MoreThanNone = Annotated[float, MoreThan(0)]
+
+
+@dataclass(frozen=True)
+class Use:
+    """A topology or a workload: its word, and an instance of its dataclass."""
+
+    use: str
+    options: Any
+
+
+@dataclass(frozen=True)
+class SteadyState:
+    """The bounds (shares from 0 to 1) that must hold for `for_s` seconds before the first fault."""
+
+    for_s: MoreThanNone = 5
+    write_success: AtLeast = 0.999
+    read_success: AtLeast = 0.999
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """For how many seconds service must be stable to count as recovered, and how long a run waits for it."""
+
+    stable_for_s: MoreThanNone = 5
+    at_most_s: MoreThanNone = 120
+
+
+@dataclass(frozen=True)
+class FaultPlan:
+    """One fault: what, on which target, from when to when. Times are seconds.
+
+    It starts `at_s` after the steady state was reached, or `at_s` after the fault `after` was healed, or once `when`
+    is true. It ends after `for_s`, or once `until` is true but no later than `at_most_s` after it was injected.
+    """
+
+    kind: str
+    fault: Any
+    target: Target
+    id: Word = ""
+    at_s: float | None = None
+    after: str | None = None
+    when: Condition | None = None
+    for_s: MoreThanNone | None = None
+    until: Condition | None = None
+    at_most_s: MoreThanNone | None = None
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """A bound on a metric, in its base unit: seconds, share from 0 to 1, or count.
+
+    `during` is `before`, `fault` or `after`, None for the metric's headline.
+    """
+
+    metric: str
+    min: float | None = None
+    max: float | None = None
+    during: Literal["before", "fault", "after"] | None = None
+    because: NotEmpty | None = None
+
+    def __post_init__(self) -> None:
+        if self.min is None and self.max is None:
+            raise ValueError(f"{self.metric} has neither min nor max: write {{max: …}} or {{min: …}}")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"min of {self.metric} is more than its max: nothing can be both")
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One question about one system.
+
+    `name` is the file's path below its folder `scenarios`, without suffix; `text` is the file as it was read.
+    `images` replaces the image of a server family; `path_through` is what clients' paths lead through.
+    """
+
+    name: str
+    path: Path
+    text: str
+    title: str
+    topology: Use
+    workloads: tuple[Use, ...]
+    steady_state: SteadyState = SteadyState()
+    faults: tuple[FaultPlan, ...] = ()
+    expect: tuple[Expectation, ...] = ()
+    images: Mapping[str, str] = field(default_factory=dict)
+    path_through: Literal["direct", "toxiproxy"] = "direct"
+    max_runtime_s: float = 600
+    markers: tuple[str, ...] = ()
+    recovery: Recovery = Recovery()
