@@ -38,6 +38,10 @@ _METADATA = b"harness"
 Payloads = Mapping[str, Mapping[int, Any]]
 
 
+class Damaged(UsageError):
+    """A file that is no whole archive, such as one that was cut off."""
+
+
 def write(folder: Path) -> None:
     """Turns the raw recordings of a `history/` folder into its archived form.
 
@@ -76,7 +80,7 @@ def _delete(paths: Iterable[Path]) -> None:
 def read_operations(path: Path, notes: list[str] | None = None) -> tuple[Operations, dict[str, dict[int, Any]]]:
     """The archived operations, and their payloads (process → reference → value).
 
-    What could not be read when they were archived is added to `notes`. Raises UsageError for a damaged file.
+    What could not be read when they were archived is added to `notes`. Raises Damaged, and UsageError for another format.
     """
     table, about = _read_table(path)
     if notes is not None:
@@ -155,14 +159,14 @@ def _payloads(table: pa.Table, columns: Mapping[str, history.Array], processes: 
 def read_final_reads(folder: Path, notes: list[str]) -> FinalReads:
     """What each node held, archived or raw; a node whose read was cut off or failed is `missing`.
 
-    A damaged archive is added to `notes`, and nothing is known then.
+    A damaged archive is added to `notes`, and nothing is known then. Raises UsageError for one of another format.
     """
     archived = folder / FINAL_READS
     if not archived.exists():
         return _read_final_lines(folder)
     try:
         return _read_final_table(archived)
-    except UsageError as damaged:
+    except Damaged as damaged:
         notes.append(str(damaged))
         return FinalReads()
 
@@ -287,12 +291,12 @@ def _keep(part: Path, path: Path, same: bool) -> None:
 
 
 def _read_table(path: Path) -> tuple[pa.Table, dict[str, Any]]:
-    """A table and what its metadata says of it. Raises UsageError when it is damaged, or of another version."""
+    """A table and what its metadata says of it. Raises Damaged, and UsageError for another format."""
     try:
         table = pq.read_table(path)
         about: dict[str, Any] = json.loads((table.schema.metadata or {})[_METADATA])
     except (pa.ArrowException, OSError, KeyError, ValueError) as problem:
-        raise UsageError(f"{path}: damaged, or not of this harness ({problem})") from problem
+        raise Damaged(f"{path.name}: damaged, or not of this harness ({problem})") from problem
     if about.get("format") != FORMAT:
         raise UsageError(f"{path}: format {about.get('format')}; this harness reads format {FORMAT}")
     return table, about

@@ -15,7 +15,7 @@ nanoseconds since the run's origin.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -253,13 +253,13 @@ def read(folder: Path) -> History:
     What cannot be read is left out and said in `History.notes`.
     """
     notes: list[str] = []
-    lines = list(read_lines(folder / "events.jsonl"))
+    lines = _lines(folder / "events.jsonl", notes)
     if not lines or lines[0].get("event") != "run":
         raise UsageError(f"{folder}: no history here (events.jsonl does not begin with a 'run' event)")
     run = {key: value for key, value in lines[0].items() if key not in ("event", "at")}
     origin = int(lines[0]["at"])
     for path in sorted(folder.glob("*.events")):
-        lines.extend(read_lines(path))
+        lines.extend(_lines(path, notes))
     events = sorted(
         (
             Event(int(line["at"]) - origin, line["event"], {k: v for k, v in line.items() if k not in ("at", "event")})
@@ -275,11 +275,30 @@ def read(folder: Path) -> History:
     from harness import archive  # noqa: PLC0415 (archive needs this module's types)
 
     if archived.exists():
-        operations, payloads = archive.read_operations(archived, notes)
+        operations, payloads = _read_archived(archived, notes)
     else:
         operations, payloads = _read_recordings(folder, origin, notes)
     final = archive.read_final_reads(folder, notes)
-    return History(run, operations, events, final, tuple(notes), payloads)
+    return History(run, operations, events, final, tuple(dict.fromkeys(notes)), payloads)
+
+
+def _lines(path: Path, notes: list[str]) -> list[dict[str, Any]]:
+    """The whole JSON lines of a file that may be missing."""
+    found = list(read_lines(path))
+    left_out = len(path.read_bytes().splitlines()) - len(found) if path.exists() else 0
+    if left_out:
+        notes.append(f"{path.name}: {left_out} lines left out, cut off or damaged")
+    return found
+
+
+def _read_archived(path: Path, notes: list[str]) -> tuple[Operations, dict[str, dict[int, Any]]]:
+    from harness import archive  # noqa: PLC0415 (archive needs this module's types)
+
+    try:
+        return archive.read_operations(path, notes)
+    except archive.Damaged as damaged:
+        notes.append(str(damaged))
+        return empty_operations(), {}
 
 
 def _read_recordings(folder: Path, origin: int, notes: list[str]) -> tuple[Operations, dict[str, dict[int, Any]]]:
@@ -292,7 +311,9 @@ def _read_recordings(folder: Path, origin: int, notes: list[str]) -> tuple[Opera
         except ValueError as problem:
             notes.append(f"{path.name} left out: {problem}")
             continue
-        local, process, zone, values = _read_names(path.with_suffix(".names"))
+        if (path.stat().st_size - HEADER.size) % RECORD.size:
+            notes.append(f"{path.name}: cut off within a record; {len(raw)} whole ones were read")
+        local, process, zone, values = _read_names(path, _lines(path.with_suffix(".names"), notes))
         if values:
             payloads[process] = values
         tables.append(_translate(raw, local, process, zone, words))
@@ -321,14 +342,16 @@ def read_recording(path: Path, skip: int = 0) -> Array:
 
 def names_of(path: Path) -> dict[str, dict[int, str]]:
     """What the numbers in a recording's word columns stand for: column → number → word."""
-    return _read_names(path)[0]
+    return _read_names(path, read_lines(path))[0]
 
 
-def _read_names(path: Path) -> tuple[dict[str, dict[int, str]], str, str, dict[int, Any]]:
+def _read_names(
+    path: Path, lines: Iterable[Mapping[str, Any]]
+) -> tuple[dict[str, dict[int, str]], str, str, dict[int, Any]]:
     local: dict[str, dict[int, str]] = {}
     payloads: dict[int, Any] = {}
     process, zone = path.stem, ""
-    for line in read_lines(path):
+    for line in lines:
         if "process" in line:
             process, zone = line["process"], line["zone"]
         elif "payload" in line:

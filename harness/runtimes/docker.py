@@ -383,7 +383,7 @@ def remove(run_id: str) -> None:
     """Removes every rule, container and network of a run; safe to call twice."""
     client = engine()
     mine: dict[str, str | list[str] | bool] = {"label": f"{RUN_LABEL}={run_id}"}
-    containers = client.containers.list(all=True, filters=mine)
+    containers = client.containers.list(all=True, ignore_removed=True, filters=mine)
     for helper in containers:
         if helper.name == f"harness-{run_id}-packets" and helper.status == "running":
             Packets(_nft(helper), f"harness_{run_id}").remove()
@@ -408,7 +408,7 @@ def clean() -> Iterator[str]:
     client = engine()
     left: dict[str, str] = {}
     labelled: dict[str, str | list[str] | bool] = {"label": RUN_LABEL}
-    for resource in [*client.containers.list(all=True, filters=labelled), *client.networks.list(filters=labelled)]:
+    for resource in [*client.containers.list(all=True, ignore_removed=True, filters=labelled), *client.networks.list(filters=labelled)]:
         labels = resource.attrs.get("Labels") or resource.attrs.get("Config", {}).get("Labels") or {}
         left[labels[RUN_LABEL]] = labels.get(OWNER_LABEL, "")
     for run_id, owner in sorted(left.items()):

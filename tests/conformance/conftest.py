@@ -1,0 +1,56 @@
+"""One cluster per runtime for all conformance tests: the same bodies, whatever the nodes are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.conformance.echo import Echo
+
+from harness.errors import RuntimeUnavailable
+from harness.protocols import Cluster, Runtime
+
+RUNTIMES = ("docker",)
+
+
+def runtime_called(name: str) -> Runtime:
+    """The runtime, or a skip with the reason; a failure where the machine is said to have an engine."""
+    from harness.runtimes.docker import Docker, engine
+
+    assert name == "docker", f"no runtime called {name}"
+    try:
+        engine()
+    except RuntimeUnavailable as problem:
+        if os.environ.get("HARNESS_REQUIRE_DOCKER") == "1":
+            pytest.fail(f"{problem} (HARNESS_REQUIRE_DOCKER=1)")
+        pytest.skip(str(problem))
+    return Docker(progress=lambda line: None)
+
+
+@pytest.fixture(scope="session", params=RUNTIMES)
+def runtime(request: pytest.FixtureRequest) -> Runtime:
+    return runtime_called(request.param)
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    (folder / "history").mkdir()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def launched(runtime: Runtime, folder: Path) -> Iterator[Cluster]:
+    topology = Echo()
+    with runtime.launch(topology, folder) as cluster:
+        topology.form(cluster, lambda line: None)
+        yield cluster
+
+
+@pytest.fixture
+def cluster(launched: Cluster) -> Cluster:
+    """The cluster, healthy: a test that left something broken fails the next one by name, not by accident."""
+    assert Echo().healthy(launched) is None
+    return launched

@@ -1,0 +1,158 @@
+"""Does a node do what every topology and fault relies on, whatever runtime it lives on?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.conformance.echo import PORT, seen, send_datagram
+
+from harness.clock import wait_until
+from harness.errors import ClusterError
+from harness.faults.crash import Crash
+from harness.faults.latency import Latency
+from harness.faults.partition import Partition
+from harness.faults.pause import Pause
+from harness.layout import TOXIPROXY_API
+from harness.protocols import Cluster, Group, Limits, Witness
+
+ZONES = ("az-a", "az-b", "az-c")
+
+
+def others(cluster: Cluster, zone: str) -> Group:
+    far = [cluster.zone_group(name) for name in cluster.zones if name != zone]
+    return Group("the other zones", tuple(range_ for group in far for range_ in group.ranges))
+
+
+def all_see(witnesses: list[Witness], *, normal: bool) -> bool:
+    return all(witness.look() == (witness.normal if normal else witness.expected) for witness in witnesses)
+
+
+def test_every_zone_reaches_every_server(cluster: Cluster) -> None:
+    assert {seen(cluster, zone, of) for zone in ZONES for of in ZONES} == {"answers"}
+
+
+def test_a_killed_server_refuses_and_comes_back_at_its_address(cluster: Cluster) -> None:
+    node = cluster.nodes["echo-az-b"]
+    node.kill()
+    assert not node.running()
+    assert seen(cluster, "az-a", "az-b") == "refused"
+    node.start()
+    wait_until(lambda: seen(cluster, "az-a", "az-b") == "answers", 10, "the server to answer again")
+    assert node.running()
+
+
+def test_a_stopped_server_ends_within_its_grace(cluster: Cluster) -> None:
+    node = cluster.nodes["echo-az-b"]
+    node.stop(grace_s=5)
+    assert not node.running()
+    node.start()
+    wait_until(lambda: seen(cluster, "az-a", "az-b") == "answers", 10, "the server to answer again")
+
+
+def test_a_crash_is_witnessed_from_every_zone_and_healed(cluster: Cluster) -> None:
+    node = cluster.nodes["echo-az-c"]
+    witnesses = list(Crash().witnesses_on_node(cluster, node))
+    with Crash().on_node(node):
+        assert all_see(witnesses, normal=False)
+    wait_until(lambda: all_see(witnesses, normal=True), 10, "the crash to be healed")
+
+
+def test_a_paused_server_takes_connections_and_is_silent(cluster: Cluster) -> None:
+    node = cluster.nodes["echo-az-c"]
+    witnesses = list(Pause().witnesses_on_node(cluster, node))
+    with Pause().on_node(node):
+        assert all_see(witnesses, normal=False)
+    assert all_see(witnesses, normal=True)
+
+
+def test_a_partition_silences_across_it_and_nothing_else(cluster: Cluster) -> None:
+    a, b = cluster.zone_group("az-a"), others(cluster, "az-a")
+    witnesses = list(Partition().witnesses_between(cluster, a, b))
+    assert all_see(witnesses, normal=True)
+    with Partition().between(cluster.network, a, b):
+        assert seen(cluster, "az-a", "az-b") == seen(cluster, "az-b", "az-a") == seen(cluster, "az-c", "az-a") == "silent"
+        assert seen(cluster, "az-a", "az-a") == seen(cluster, "az-b", "az-c") == "answers"
+        assert all_see(witnesses, normal=False)
+    assert all_see(witnesses, normal=True)
+
+
+@pytest.mark.parametrize(("direction", "arrives"), [("out", {"to"}), ("in", {"from"}), ("both", set())])
+def test_a_cut_can_be_one_way(cluster: Cluster, direction: str, arrives: set[str]) -> None:
+    a, b = cluster.zone_group("az-a"), others(cluster, "az-a")
+    with Partition(direction=direction).between(cluster.network, a, b):  # type: ignore[arg-type]
+        send_datagram(cluster, "az-b", "az-a", f"to-{direction}")
+        send_datagram(cluster, "az-a", "az-b", f"from-{direction}")
+        # What follows the same way within its own zone was sent later: once it is there, nothing is on its way any more.
+        for zone in ("az-a", "az-b"):
+            send_datagram(cluster, zone, zone, f"after-{direction}")
+            wait_until(lambda zone=zone: f"after-{direction}" in cluster.nodes[f"echo-{zone}"].logs(), 10, "the last datagram")  # type: ignore[misc]
+    heard = {"to": "az-a", "from": "az-b"}
+    assert {way for way, at in heard.items() if f"{way}-{direction}" in cluster.nodes[f"echo-{at}"].logs()} == arrives
+
+
+def test_a_cut_stays_in_force_when_the_server_restarts(cluster: Cluster) -> None:
+    node = cluster.nodes["echo-az-a"]
+    a, b = cluster.zone_group("az-a"), others(cluster, "az-a")
+    with cluster.network.drop(a, b):
+        node.kill()
+        node.start()
+        wait_until(lambda: seen(cluster, "az-a", "az-a") == "answers", 10, "the server to answer inside")
+        assert seen(cluster, "az-b", "az-a") == "silent"
+    assert seen(cluster, "az-b", "az-a") == "answers"
+
+
+def test_the_same_place_is_not_cut_twice(cluster: Cluster) -> None:
+    a, b = cluster.zone_group("az-a"), others(cluster, "az-a")
+    with cluster.network.drop(a, b):
+        with pytest.raises(ClusterError), cluster.network.drop(a, b):
+            pass
+        assert seen(cluster, "az-b", "az-a") == "silent"
+
+
+def test_latency_slows_its_link_and_no_other(cluster: Cluster) -> None:
+    slow, other = cluster.link("az-a", "writer"), cluster.link("az-b", "writer")
+    fault = Latency(delay_ms=100, jitter_ms=20)
+    [witness], [untouched] = fault.witnesses_on_link(cluster, slow), fault.witnesses_on_link(cluster, other)
+    with fault.on_link(slow):
+        assert witness.look() == witness.expected
+        assert untouched.look() == untouched.normal
+    assert witness.look() == witness.normal
+
+
+def test_what_a_server_prints_is_in_its_log_and_in_the_report(cluster: Cluster, folder: Path) -> None:
+    node = cluster.nodes["echo-az-a"]
+    assert "listening" in node.logs()
+    assert "listening" in (folder / "nodes" / node.spec.name / "server.log").read_text()
+
+
+def test_a_memory_limit_is_in_force(cluster: Cluster) -> None:
+    node = cluster.nodes["echo-az-b"]
+    node.limit(Limits(memory_mb=256))
+    files = "/sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes"  # cgroup version 2, version 1
+    assert node.run("sh", "-c", f"cat {files} 2>/dev/null").out.strip() == str(256 * 2**20)
+
+
+def test_a_command_that_fails_says_so(cluster: Cluster) -> None:
+    ran = cluster.nodes["echo-az-b"].run("sh", "-c", "echo no; exit 3")
+    assert (ran.status, ran.out) == (3, "no\n")
+
+
+def test_a_file_that_is_put_is_for_its_user_alone(cluster: Cluster) -> None:
+    node = cluster.nodes["echo-az-b"]
+    node.put("/run/harness/secret", "it's \"quoted\"\n$HOME")
+    assert node.run("cat", "/run/harness/secret").out == "it's \"quoted\"\n$HOME"
+    assert node.run("stat", "-c", "%a", "/run/harness/secret").out.strip() == "600"
+
+
+def test_only_toxiproxies_are_published_and_only_on_loopback(cluster: Cluster) -> None:
+    from harness.runtimes.docker import DockerNode
+
+    for node in cluster.nodes.values():
+        assert isinstance(node, DockerNode)
+        node.container.reload()
+        bound = [binding for bindings in node.container.ports.values() for binding in bindings or ()]
+        assert bool(bound) == (node.spec.server == "toxiproxy"), node.spec.name
+        assert {binding["HostIp"] for binding in bound} <= {"127.0.0.1"}
+    assert TOXIPROXY_API in cluster.nodes["toxiproxy-az-a"].spec.published
+    assert PORT not in cluster.nodes["toxiproxy-az-a"].spec.published

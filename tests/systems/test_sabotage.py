@@ -1,0 +1,60 @@
+"""Is a run in which nothing was broken ever taken for one in which nothing was lost?
+
+Every fault's injection is replaced by nothing; the run must say that it cannot tell, and why.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import runner, scenario
+from harness.faults.crash import Crash
+from harness.faults.latency import Latency
+from harness.faults.partition import Partition
+from harness.faults.pause import Pause
+from harness.verdict import Verdict
+
+SCENARIO = """
+title: Nothing is injected
+topology: rds-multi-az
+workload: {{use: ledger, users: 6, rate: 30/s}}
+steady_state: {{for: 2s}}
+recovery: {{stable_for: 2s}}
+path: {path}
+faults:
+  - {{inject: {fault}, target: {target}, at: 1s, for: 3s}}
+expect:
+  write_outage: {{max: 35s}}
+  lost_writes: {{max: 0}}
+"""
+
+
+def nothing(*_: Any) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+@pytest.mark.parametrize(
+    ("fault", "target", "path", "cls", "method"),
+    [
+        ("crash", "writer", "direct", Crash, "on_node"),
+        ("pause", "writer", "direct", Pause, "on_node"),
+        ("partition", "zone of writer", "direct", Partition, "between"),
+        ("latency, delay: 100ms", "clients", "toxiproxy", Latency, "on_link"),
+    ],
+    ids=["crash", "pause", "partition", "latency"],
+)
+def test_a_fault_that_does_nothing_makes_the_run_unknown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str, target: str, path: str, cls: type[Any], method: str
+) -> None:
+    file = tmp_path / "sabotage.yaml"
+    file.write_text(SCENARIO.format(fault=fault, target=target, path=path))
+    monkeypatch.setattr(cls, method, nothing)
+    ended = runner.run(scenario.load(file), runtime="docker", reports=tmp_path / "reports", seed=1)
+    assert ended.verdict is Verdict.UNKNOWN, ended.reason
+    assert cls.__name__.lower() in ended.reason
+    witness = next(finding for finding in ended.findings if finding["checker"] == "witness")
+    assert witness["verdict"] == "unknown"
