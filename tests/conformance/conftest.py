@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.conformance.echo import Echo
 
 from harness.errors import RuntimeUnavailable
 from harness.protocols import Cluster, Runtime
+from tests.conformance.echo import Echo
 
 RUNTIMES = ("docker",)
 

@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.conformance.echo import Echo
 
 from harness.clock import wait_until
 from harness.protocols import Runtime
+from tests.conformance.echo import Echo
 
 LAUNCH = """
 import pathlib, signal, sys
@@ -56,7 +56,10 @@ def rules() -> list[str]:
 
 def test_leaving_the_context_removes_everything(runtime: Runtime, tmp_path: Path) -> None:
     (tmp_path / "history").mkdir()
-    with runtime.launch(Echo(), tmp_path) as cluster, cluster.network.drop(cluster.zone_group("az-a"), cluster.zone_group("az-b")):
+    with (
+        runtime.launch(Echo(), tmp_path) as cluster,
+        cluster.network.drop(cluster.zone_group("az-a"), cluster.zone_group("az-b")),
+    ):
         run_id = cluster.run_id
         assert len(left(run_id)) == len(cluster.nodes) + 3  # the packet helper, the network, the table of rules
     assert left(run_id) == []

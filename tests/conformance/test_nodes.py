@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.conformance.echo import PORT, seen, send_datagram
 
 from harness.clock import wait_until
 from harness.errors import ClusterError
@@ -15,6 +14,7 @@ from harness.faults.partition import Partition
 from harness.faults.pause import Pause
 from harness.layout import TOXIPROXY_API
 from harness.protocols import Cluster, Group, Limits, Witness
+from tests.conformance.echo import PORT, seen, send_datagram
 
 ZONES = ("az-a", "az-b", "az-c")
 
@@ -140,8 +140,8 @@ def test_a_command_that_fails_says_so(cluster: Cluster) -> None:
 
 def test_a_file_that_is_put_is_for_its_user_alone(cluster: Cluster) -> None:
     node = cluster.nodes["echo-az-b"]
-    node.put("/run/harness/secret", "it's \"quoted\"\n$HOME")
-    assert node.run("cat", "/run/harness/secret").out == "it's \"quoted\"\n$HOME"
+    node.put("/run/harness/secret", 'it\'s "quoted"\n$HOME')
+    assert node.run("cat", "/run/harness/secret").out == 'it\'s "quoted"\n$HOME'
     assert node.run("stat", "-c", "%a", "/run/harness/secret").out.strip() == "600"
 
 
