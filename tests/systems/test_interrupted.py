@@ -31,7 +31,9 @@ def run_until_injected(folder: Path) -> Iterator[tuple[subprocess.Popen[str], Pa
     command = [sys.executable, "-m", "harness", "run", str(file), "--runtime", "docker", "--reports", str(folder / "reports")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         try:
-            yield process, wait_until(lambda: injected(folder), 90, "the fault to be injected", every_s=0.2)
+            report = wait_until(lambda: injected(folder), 90, "the fault to be injected", every_s=0.2)
+            assert report is not None
+            yield process, report
         finally:
             process.kill()
 
@@ -49,7 +51,8 @@ def left() -> list[str]:
 
     client, labelled = engine(), {"label": RUN_LABEL}
     found = client.containers.list(all=True, ignore_removed=True, filters=dict(labelled))
-    return [str(each.name) for each in [*found, *client.networks.list(filters=labelled)]]
+    networks = client.networks.list(filters=labelled)
+    return [str(container.name) for container in found] + [str(network.name) for network in networks]
 
 
 def harness(*arguments: str) -> subprocess.CompletedProcess[str]:
