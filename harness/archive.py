@@ -77,14 +77,22 @@ def _delete(paths: Iterable[Path]) -> None:
 # --- operations ----------------------------------------------------------------------------------------------
 
 
-def read_operations(path: Path, notes: list[str] | None = None) -> tuple[Operations, dict[str, dict[int, Any]]]:
+def read_operations(path: Path, notes: list[str]) -> tuple[Operations, dict[str, dict[int, Any]]]:
     """The archived operations, and their payloads (process → reference → value).
 
-    What could not be read when they were archived is added to `notes`. Raises Damaged, and UsageError for another format.
+    What could not be read when they were archived is added to `notes`, and so is a damaged archive: no operation is known
+    then. Raises UsageError for one of another format.
     """
+    try:
+        return _read_operations_table(path, notes)
+    except Damaged as damaged:
+        notes.append(str(damaged))
+        return history.empty_operations(), {}
+
+
+def _read_operations_table(path: Path, notes: list[str]) -> tuple[Operations, dict[str, dict[int, Any]]]:
     table, about = _read_table(path)
-    if notes is not None:
-        notes.extend(about["notes"])
+    notes.extend(about["notes"])
     names = {column: tuple(about["names"][column]) for column in WORDS}
     columns = {name: table[name].to_numpy() for name in NUMBERS}
     for column in WORDS:
@@ -99,7 +107,7 @@ def _write_operations(path: Path, operations: Operations, payloads: Payloads, no
     columns["payload_json"] = _payload_texts(operations, payloads)
     about = {"format": FORMAT, "names": operations.names, "notes": list(notes)}
     part = _write_table(path, pa.table(columns), about, WORDS)
-    again, payloads_again = read_operations(part)
+    again, payloads_again = _read_operations_table(part, [])
     same = all(np.array_equal(operations[name], again[name]) for name in operations.columns)
     _keep(part, path, same and payloads_again == _referenced(operations, payloads))
 

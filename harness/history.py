@@ -275,7 +275,7 @@ def read(folder: Path) -> History:
     from harness import archive  # noqa: PLC0415 (archive needs this module's types)
 
     if archived.exists():
-        operations, payloads = _read_archived(archived, notes)
+        operations, payloads = archive.read_operations(archived, notes)
     else:
         operations, payloads = _read_recordings(folder, origin, notes)
     final = archive.read_final_reads(folder, notes)
@@ -287,18 +287,8 @@ def _lines(path: Path, notes: list[str]) -> list[dict[str, Any]]:
     found = list(read_lines(path))
     left_out = len(path.read_bytes().splitlines()) - len(found) if path.exists() else 0
     if left_out:
-        notes.append(f"{path.name}: {left_out} lines left out, cut off or damaged")
+        notes.append(f"{path.name}: cut off or damaged; lines left out: {left_out}")
     return found
-
-
-def _read_archived(path: Path, notes: list[str]) -> tuple[Operations, dict[str, dict[int, Any]]]:
-    from harness import archive  # noqa: PLC0415 (archive needs this module's types)
-
-    try:
-        return archive.read_operations(path, notes)
-    except archive.Damaged as damaged:
-        notes.append(str(damaged))
-        return empty_operations(), {}
 
 
 def _read_recordings(folder: Path, origin: int, notes: list[str]) -> tuple[Operations, dict[str, dict[int, Any]]]:
@@ -345,9 +335,7 @@ def names_of(path: Path) -> dict[str, dict[int, str]]:
     return _read_names(path, read_lines(path))[0]
 
 
-def _read_names(
-    path: Path, lines: Iterable[Mapping[str, Any]]
-) -> tuple[dict[str, dict[int, str]], str, str, dict[int, Any]]:
+def _read_names(path: Path, lines: Iterable[Mapping[str, Any]]) -> tuple[dict[str, dict[int, str]], str, str, dict[int, Any]]:
     local: dict[str, dict[int, str]] = {}
     payloads: dict[int, Any] = {}
     process, zone = path.stem, ""

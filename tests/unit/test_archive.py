@@ -139,24 +139,19 @@ def test_raw_files_stay_when_what_was_read_back_differs(folder: Path, monkeypatc
     assert not (folder / "operations.parquet").exists()
 
 
-def test_a_damaged_archive_is_one_clear_error(folder: Path) -> None:
+@pytest.mark.parametrize(("file", "operations", "nodes"), [("operations", 0, 1), ("final_reads", 5, 0)])
+def test_a_damaged_archive_leaves_the_rest_readable_and_is_said(folder: Path, file: str, operations: int, nodes: int) -> None:
     archive.write(folder)
-    (folder / "operations.parquet").write_bytes(b"PAR1 but not really")
-    with pytest.raises(UsageError, match=r"operations\.parquet: damaged"):
-        read(folder)
-
-
-def test_a_damaged_archive_of_final_reads_leaves_the_rest_readable(folder: Path) -> None:
-    archive.write(folder)
-    (folder / "final_reads.parquet").write_bytes(b"PAR1 but not really")
+    (folder / f"{file}.parquet").write_bytes(b"PAR1 but not really")
     history = read(folder)
-    assert len(history.operations) == 5
-    assert "final_reads.parquet: damaged" in history.notes[0]
+    assert (len(history.operations), len(history.final_reads.values), len(history.events)) == (operations, nodes, 2)
+    assert history.notes[0].startswith(f"{file}.parquet: damaged")
 
 
-def test_an_archive_of_another_version_is_refused(folder: Path) -> None:
+@pytest.mark.parametrize("file", ["operations", "final_reads"])
+def test_an_archive_of_another_version_is_refused(folder: Path, file: str) -> None:
     archive.write(folder)
-    path = folder / "operations.parquet"
+    path = folder / f"{file}.parquet"
     table = pq.read_table(path)
     pq.write_table(table.replace_schema_metadata({b"harness": json.dumps({"format": 99, "notes": []})}), path)
     with pytest.raises(UsageError, match="format 99"):

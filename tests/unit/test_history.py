@@ -69,6 +69,18 @@ def test_a_recording_that_cannot_be_read_is_left_out_and_said(tmp_path: Path) ->
     assert history.notes == ("load-b.ops left out: not a recording of this version",)
 
 
+@pytest.mark.parametrize("file", ["events.jsonl", "load-a.events", "load-a.names"])
+@pytest.mark.parametrize("rest", ['{"at": 17, "event": "ro', '{"at": 17, "ev\n', "[]\n"])
+def test_a_line_that_is_cut_off_or_damaged_is_left_out_and_said(tmp_path: Path, file: str, rest: str) -> None:
+    write_events(tmp_path)
+    record(tmp_path, "load-a", "az-a", 10)
+    with open(tmp_path / file, "a", encoding="utf-8") as lines:
+        lines.write(rest)
+    history = read(tmp_path)
+    assert history.notes == (f"{file}: cut off or damaged; lines left out: 1",)
+    assert (len(history.operations), history.events) == (1, [])
+
+
 def test_a_history_without_operations_can_be_read(tmp_path: Path) -> None:
     write_events(tmp_path)
     history = read(tmp_path)
