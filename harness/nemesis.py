@@ -95,8 +95,8 @@ class Nemesis:
             self.progress(f"{plan.id}: " + ("its effect is witnessed" if shown else "nobody can see its effect"))
             self._await_end(plan, injected)
             self._look(plan, "end", witnesses)
-            if plan.for_s:
-                self._wait(lambda: now_ns() >= injected + plan.for_s * SECOND_NS, every_s=0.001)
+            if length_s := plan.for_s:
+                self._wait(lambda: now_ns() >= injected + length_s * SECOND_NS, every_s=0.001)
             self._note(plan, "healing")
         self._note(plan, "healed")
         self.cut_off -= set(hit.zones)

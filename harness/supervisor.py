@@ -64,7 +64,7 @@ def main(argv: list[str]) -> int:
         return 0
     print(f"the harness is gone: removing run {run_id}", flush=True)
     # Imported only now: a supervisor that waits should cost next to no memory.
-    importlib.import_module(f"harness.runtimes.{runtime}").remove(run_id)
+    importlib.import_module(f"harness.runtimes.{runtime}").abandon(run_id)
     print(f"run {run_id} removed", flush=True)
     return 0
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import socket
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +14,7 @@ from harness.clock import now_ns
 from harness.probes.contract import Address, Client, Connection
 from harness.recording import Notes
 
+GIVE_UP_NS = 3_000_000_000  # then the session is shut, in case its packets go nowhere
 REPEAT_NS = 1_000_000_000  # an unchanged reading is written again this often, so that a reader sees how fresh it is
 
 
@@ -30,6 +33,8 @@ class Observer:
     every_s: float = 0.2
     deadline_s: float = 0.5
     _connection: Connection | None = None
+    _asking: asyncio.Task[dict[str, Any]] | None = None
+    _asked_at: int = 0
 
     async def run(self) -> None:
         questions = [self._watch("role", self._role, self.every_s)]
@@ -49,14 +54,15 @@ class Observer:
             await asyncio.sleep(max(0.0, every_s - (now_ns() - began) / 1e9))
 
     async def _role(self) -> dict[str, Any]:
-        # The deadline is enforced from outside the driver, and a session that missed it is thrown away: an
-        # observer needs one answer now and then, not a parked one.
-        task = asyncio.ensure_future(self._ask_role())
-        done, _ = await asyncio.wait({task}, timeout=self.deadline_s)
+        """The node's answer, or unreachable; a question that is not answered in time stays asked, and is not asked twice."""
+        if self._asking is None:
+            self._asking, self._asked_at = asyncio.create_task(self._ask_role()), now_ns()
+        done, _ = await asyncio.wait({self._asking}, timeout=self.deadline_s)
         if done:
-            return task.result()
-        task.cancel()
-        self._connection = None
+            answer, self._asking = self._asking.result(), None
+            return answer
+        if now_ns() - self._asked_at > GIVE_UP_NS and self._connection is not None:
+            _shut(self._connection)
         return {"role": "unreachable"}
 
     async def _ask_role(self) -> dict[str, Any]:
@@ -76,6 +82,12 @@ class Observer:
             return {"state": "silent"}
         kept = ("state", "role", "timeline", "replication_state", "sync_standby", "pause")
         return {key: said[key] for key in kept if key in said}
+
+
+def _shut(connection: Connection) -> None:
+    """Ends a session from outside its driver, whose own way of cancelling would ask the silent server first."""
+    with suppress(Exception), socket.socket(fileno=os.dup(connection.descriptor)) as view:  # a closed one has its own errors
+        view.shutdown(socket.SHUT_RDWR)
 
 
 async def _get(address: Address, path: str) -> str:

@@ -11,6 +11,7 @@ import ipaddress
 import os
 import secrets
 import shlex
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -403,12 +404,20 @@ def remove(run_id: str) -> None:
         wait_until(partial(_network_gone, network), 10, f"network {network.name} to go")
 
 
+def abandon(run_id: str) -> None:
+    """Removes a run whose harness is gone: again and again, since what it asked for last may come to be a moment later."""
+    for _ in range(4):
+        remove(run_id)
+        time.sleep(1)
+
+
 def clean() -> Iterator[str]:
     """Removes what runs have left whose harness is gone, a line for each. Raises RuntimeUnavailable without an engine."""
     client = engine()
     left: dict[str, str] = {}
     labelled: dict[str, str | list[str] | bool] = {"label": RUN_LABEL}
-    for resource in [*client.containers.list(all=True, ignore_removed=True, filters=labelled), *client.networks.list(filters=labelled)]:
+    containers = client.containers.list(all=True, ignore_removed=True, filters=labelled)
+    for resource in [*containers, *client.networks.list(filters=labelled)]:
         labels = resource.attrs.get("Labels") or resource.attrs.get("Config", {}).get("Labels") or {}
         left[labels[RUN_LABEL]] = labels.get(OWNER_LABEL, "")
     for run_id, owner in sorted(left.items()):
