@@ -123,7 +123,7 @@ def lane_of(history: History, endpoint: str, zone: str, lane: str, probes: Opera
     last_ok = np.concatenate([[first], np.maximum.accumulate(ok["started"])]) if len(ok) else np.array([first])
     next_ok = ok["ended"]
     lengths = next_ok - last_ok[:-1]
-    silence = deadline + _cadence(probes)
+    silence = deadline + cadence(probes)
     allowance = 2 * int(np.median(ok["ended"] - ok["started"])) if len(ok) else 0
     gap_of = np.maximum(np.searchsorted(last_ok, failing["started"], side="right") - 1, 0)
     counted = np.union1d(gap_of, np.flatnonzero(lengths > silence))
@@ -183,7 +183,7 @@ def timing(history: History, endpoint: str, lane: str) -> Mapping[str, float]:
     return found if isinstance(found, Mapping) else {}
 
 
-def _cadence(probes: Operations) -> int:
+def cadence(probes: Operations) -> int:
     """The usual time between two intended starts, in ns."""
     steps = np.diff(probes["intended"])
     return int(np.median(steps)) if len(steps) else 0

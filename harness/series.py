@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from harness.clock import SECOND_NS
 from harness.history import NOTHING, History, Operations, Outcome, each_node
+from harness.intervals import cadence
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -177,8 +178,8 @@ def _spans_of_probes(probes: Operations, over: Windows) -> Iterator[Span]:
     inside = (at >= 0) & (at < over.count)
     of_outcome = np.array([_STATE_OF[outcome] for outcome in sorted(Outcome)])
     np.maximum.at(states, at[inside], of_outcome[probes["outcome"][inside]])
-    cadence_s = float(np.median(np.diff(probes["intended"]))) / SECOND_NS if len(probes) > 1 else over.width_s
-    _carry_on(states, int(np.ceil(3 * cadence_s / over.width_s)))
+    step_s = cadence(probes) / SECOND_NS or over.width_s
+    _carry_on(states, int(np.ceil(3 * step_s / over.width_s)))
     yield from _runs(states, over)
 
 

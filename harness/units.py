@@ -49,10 +49,3 @@ def share(text: object) -> float:
     if not found or float(found["number"]) > 100:
         raise ValueError(f"{text!r} is no share; write a percentage from 0% to 100%, such as 99.9%")
     return round(float(found["number"]) / 100, 12)  # 99.9 / 100 is more than 0.999, which 999 of 1000 would not reach
-
-
-def show_seconds(value: float) -> str:
-    """22.4131 → `22.41 s`; 0.0123 → `12.3 ms`."""
-    if abs(value) < 1:
-        return f"{value * 1000:.1f} ms"
-    return f"{value:.2f} s" if abs(value) < 100 else f"{value:.0f} s"

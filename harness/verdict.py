@@ -43,9 +43,19 @@ class Measured:
         return plain
 
 
-def count(value: int, unit: str = "count") -> Measured:
+def exactly(value: float | None, unit: str, by: Mapping[str, Measured] | None = None) -> Measured:
+    """A figure that is known without doubt (or, None, not at all)."""
+    return Measured(value, unit, value, value, by or {})
+
+
+def count(value: int, by: Mapping[str, Measured] | None = None) -> Measured:
     """A number of things, known exactly."""
-    return Measured(value, unit, value, value)
+    return exactly(value, "count", by)
+
+
+def between(lower: float, upper: float | None) -> Measured:
+    """A duration in seconds that is known to within bounds; without an upper one it had not ended."""
+    return Measured(lower if upper is None else (lower + upper) / 2, "s", lower, upper)
 
 
 @dataclass(frozen=True)

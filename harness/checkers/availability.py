@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from harness.bounds import expectations, judge, show
 from harness.clock import SECOND_NS
 from harness.history import History, Operations, Outcome
 from harness.intervals import deadline_s, during, intended, phases
-from harness.verdict import Finding, Measured
+from harness.verdict import Finding, Measured, exactly
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Availability:
         parts |= {phase: during(asked, interval) for phase, interval in phases(history).items()}
         by = {name: _share(part, deadline) for name, part in parts.items() if len(part)}
         whole = _share(asked, deadline)
-        measured = {"availability": Measured(whole.value, "share", whole.lower, whole.upper, by)}
+        measured = {"availability": replace(whole, by=by)}
         verdict, sentences = judge(measured, expectations(history, self.metrics))
         said = sentences or [f"availability {show(whole)}" if len(asked) else "the workload asked nothing"]
         return Finding("availability", verdict, "; ".join([*said, *_counts(asked, deadline)]), measured)
@@ -43,10 +43,7 @@ def _in_time(asked: Operations, deadline: int) -> int:
 
 
 def _share(asked: Operations, deadline: int) -> Measured:
-    if not len(asked):
-        return Measured(None, "share")
-    share = _in_time(asked, deadline) / len(asked)
-    return Measured(share, "share", share, share)
+    return exactly(_in_time(asked, deadline) / len(asked) if len(asked) else None, "share")
 
 
 def _counts(asked: Operations, deadline: int) -> list[str]:

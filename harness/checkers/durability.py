@@ -157,7 +157,7 @@ def _measure(metric: str, compared: Sequence[Compared]) -> Measured:
         for zone in sorted(set(one.writes.names["zone"])):
             by[zone] = by.get(zone, 0) + int((zones == zone).sum())
     total = sum(len(_found(metric, one)) for one in compared)
-    return Measured(total, "count", total, total, {name: count(number) for name, number in by.items()})
+    return count(total, {name: count(number) for name, number in by.items()})
 
 
 def _operations(one: Compared, metric: str, values: Array) -> Operations:

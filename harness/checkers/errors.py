@@ -35,11 +35,11 @@ class Errors:
         classes = _classes(wrong)
         by = {phase: count(len(part)) for phase, part in parts.items()}
         by |= {
-            name: Measured(number, "count", number, number, {p: count(_classes(part).get(name, 0)) for p, part in parts.items()})
+            name: count(number, {phase: count(_classes(part).get(name, 0)) for phase, part in parts.items()})
             for name, number in classes.items()
         }
         total = len(wrong)
-        measured = {"errors": Measured(total, "count", total, total, by) if len(asked) else Measured(None, "count")}
+        measured = {"errors": count(total, by) if len(asked) else Measured(None, "count")}
         verdict, sentences = judge(measured, expectations(history, self.metrics))
         listed = ", ".join(f"{name} {number}" for name, number in classes.items()) or "none"
         said = [*sentences, f"{total} errors of {len(asked)} operations: {listed}"]

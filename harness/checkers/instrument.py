@@ -11,9 +11,9 @@ import numpy as np
 from harness.bounds import expectations, judge, show
 from harness.clock import MILLISECOND_NS, SECOND_NS
 from harness.history import NOTHING, Array, History, Operations
+from harness.intervals import cadence, timing
 from harness.intervals import measured as measured_part
-from harness.intervals import timing
-from harness.verdict import Finding, Measured, Verdict
+from harness.verdict import Finding, Measured, Verdict, exactly
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ class Instrument:
         lateness = {zone: _p99(_lateness(part)) for zone, part in zones.items()}
         on_time = {zone: self._on_time(history, part) for zone, part in zones.items()}
         measured = {
-            "probe_lateness_p99": _headline(lateness, "s", max(_values(lateness), default=None)),
-            "probes_on_time": _headline(on_time, "share", min(_values(on_time), default=None)),
+            "probe_lateness_p99": exactly(max(_values(lateness), default=None), "s", lateness),
+            "probes_on_time": exactly(min(_values(on_time), default=None), "share", on_time),
         }
         verdict, sentences = judge(measured, expectations(history, self.metrics))
         doubts = self._doubts(history, on_time)
@@ -46,7 +46,7 @@ class Instrument:
     def _on_time(self, history: History, probes: Operations) -> Measured:
         on_time = int((_lateness(probes) <= self.late_ms * MILLISECOND_NS).sum())
         share = on_time / max(len(probes), _scheduled(history, probes))
-        return Measured(share, "share", share, share)
+        return exactly(share, "share")
 
     def _doubts(self, history: History, on_time: Mapping[str, Measured]) -> list[str]:
         doubts = [f"the run was aborted: {event['reason']}" for event in history.named("aborted")]
@@ -70,27 +70,20 @@ def _lateness(probes: Operations) -> Array:
 
 
 def _p99(lateness: Array) -> Measured:
-    value = float(np.percentile(lateness, 99)) / SECOND_NS
-    return Measured(value, "s", value, value)
+    return exactly(float(np.percentile(lateness, 99)) / SECOND_NS, "s")
 
 
 def _scheduled(history: History, probes: Operations) -> int:
     """How many probes the schedule asked for, until measuring ended: also those that left no record at all."""
-    steps = np.diff(probes["intended"])
-    said = timing(history, "writer", "kept").get("cadence_ms", 0) * MILLISECOND_NS
-    cadence = said or (float(np.median(steps)) if len(steps) else 0)
-    if not cadence:
+    step = timing(history, "writer", "kept").get("cadence_ms", 0) * MILLISECOND_NS or cadence(probes)
+    if not step:
         return len(probes)
     # A second is left to a prober that is stopped just before the phase is noted.
-    return int(max(0, history.end - SECOND_NS - int(probes["intended"].min())) / cadence)
+    return int(max(0, history.end - SECOND_NS - int(probes["intended"].min())) / step)
 
 
 def _values(by: Mapping[str, Measured]) -> list[float]:
     return [one.value for one in by.values() if one.value is not None]
-
-
-def _headline(by: Mapping[str, Measured], unit: str, value: float | None) -> Measured:
-    return Measured(value, unit, value, value, by)
 
 
 def _said(measured: Mapping[str, Measured]) -> str:

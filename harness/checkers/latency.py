@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -12,7 +12,7 @@ from harness.bounds import expectations, judge, show
 from harness.clock import SECOND_NS
 from harness.history import NOTHING, History, Operations, Outcome
 from harness.intervals import during, intended, phases
-from harness.verdict import Finding, Measured
+from harness.verdict import Finding, Measured, exactly
 
 PERCENTILES = {"p50": 50, "p99": 99}
 
@@ -37,7 +37,7 @@ class Latency:
             for name, percentile in PERCENTILES.items():
                 by = {phase: _percentile(during(operations, i), percentile) for phase, i in intervals.items()}
                 whole = by.get(headline, Measured(None, "s"))
-                measured[f"{kind}_{name}"] = Measured(whole.value, "s", whole.lower, whole.upper, by)
+                measured[f"{kind}_{name}"] = replace(whole, by=by)
         verdict, sentences = judge(measured, expectations(history, self.metrics))
         when = "during the faults" if headline == "fault" else "without a fault"
         said = sentences or [f"{name} {show(one)}" for name, one in measured.items()]
@@ -54,7 +54,7 @@ def _percentile(asked: Operations, percentile: float) -> Measured:
     if not len(ok):
         return Measured(None, "s")
     value = float(np.percentile(ok["ended"] - ok["intended"], percentile)) / SECOND_NS
-    return Measured(value, "s", value, value)
+    return exactly(value, "s")
 
 
 def _note(phase: str, asked: Operations) -> str:

@@ -10,7 +10,7 @@ from harness.bounds import expectations, judge, show, worst
 from harness.clock import SECOND_NS
 from harness.history import History
 from harness.intervals import Gap, Lane, lanes
-from harness.verdict import Finding, Measured, Verdict
+from harness.verdict import Finding, Measured, Verdict, between
 
 ENDPOINTS = {"write_outage": ("writer", False), "read_outage": ("reader", True)}
 EVIDENCE_MAX = 50
@@ -70,15 +70,13 @@ def _longest(lane: Lane) -> Measured:
 def _of_bounds(lowers: Sequence[float], uppers: Iterable[float | None]) -> Measured:
     """The longest of several durations that are each known to within bounds, which frame it soundly."""
     known = [upper for upper in uppers if upper is not None]
-    lower, upper = max(lowers), max(known) if len(known) == len(lowers) else None
-    return Measured(lower if upper is None else (lower + upper) / 2, "s", lower, upper)
+    return between(max(lowers), max(known) if len(known) == len(lowers) else None)
 
 
 def _total(lane: Lane) -> Measured:
     lower = sum(gap.lower_s for gap in lane.outages)
     known = [gap.upper_s for gap in lane.outages if gap.upper_s is not None]
-    upper = sum(known) if len(known) == len(lane.outages) else None
-    return Measured(lower if upper is None else (lower + upper) / 2, "s", lower, upper)
+    return between(lower, sum(known) if len(known) == len(lane.outages) else None)
 
 
 def _evidence(metric: str, seen: Sequence[Lane]) -> list[dict[str, Any]]:

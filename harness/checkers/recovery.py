@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from harness.bounds import expectations, judge, show
 from harness.clock import SECOND_NS
 from harness.history import FaultRecord, History
 from harness.intervals import SETTLED_S, Gap, Lane, episode, lanes
-from harness.verdict import Finding, Measured
+from harness.verdict import Finding, Measured, between
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def _worst(by_fault: Mapping[str, Measured]) -> Measured:
     if not by_fault:
         return Measured(None, "s")
     headline = max(by_fault.values(), key=lambda one: (one.value is None, one.upper is None, one.value or 0))
-    return Measured(headline.value, "s", headline.lower, headline.upper, by_fault if len(by_fault) > 1 else {})
+    return replace(headline, by=by_fault if len(by_fault) > 1 else {})
 
 
 def _gaps(history: History, fault: FaultRecord, kept: Sequence[Lane]) -> list[Gap]:
@@ -64,11 +64,10 @@ def _service(history: History, fault: FaultRecord, kept: Sequence[Lane]) -> Meas
     lower = max(0, proven - latest - max(gap.allowance for gap in gaps)) / SECOND_NS
     ends = [gap.first_ok for gap in gaps if gap.first_ok is not None]
     if len(ends) < len(gaps):
-        return Measured(lower, "s", lower, None)
+        return between(lower, None)
     if max(ends) + SETTLED_S * SECOND_NS > history.end:
         return Measured(None, "s", lower)
-    upper = (max(ends) - earliest) / SECOND_NS
-    return Measured((lower + upper) / 2, "s", lower, upper)
+    return between(lower, (max(ends) - earliest) / SECOND_NS)
 
 
 def _redundancy(history: History, fault: FaultRecord, kept: Sequence[Lane]) -> Measured:
@@ -80,10 +79,7 @@ def _redundancy(history: History, fault: FaultRecord, kept: Sequence[Lane]) -> M
     healthy = next((event.at for event in looks if event.data.get("healthy")), None)
     missing = [event.at for event in looks if healthy is None or event.at < healthy]
     lower = max(0, max([fault.healed, *missing]) - latest) / SECOND_NS
-    if healthy is None:
-        return Measured(lower, "s", lower, None)
-    upper = (healthy - earliest) / SECOND_NS
-    return Measured((lower + upper) / 2, "s", lower, upper)
+    return between(lower, None if healthy is None else (healthy - earliest) / SECOND_NS)
 
 
 def _said(measured: Mapping[str, Measured], fired: bool) -> list[str]:
