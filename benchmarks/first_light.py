@@ -114,7 +114,8 @@ def memory() -> Iterator[dict[str, float]]:
         client = engine()
         while not over.wait(2):
             nodes = client.containers.list(filters={"label": RUN_LABEL}, ignore_removed=True)
-            held = sum(_anonymous(node.stats(stream=False, one_shot=True)) for node in nodes if "-client-" in str(node.name)) / 2**20
+            clients = [node for node in nodes if "-client-" in str(node.name)]
+            held = sum(_anonymous(node.stats(stream=False, one_shot=True)) for node in clients) / 2**20
             for name, value in (("client nodes", held), *_own_memory()):
                 seen[name] = max(seen.get(name, 0.0), value)
 

@@ -77,11 +77,11 @@ def result(history: History, findings: Sequence[Finding] | None = None) -> dict[
     }
 
 
-
 def _held(history: History, findings: Sequence[Finding]) -> list[str]:
     """The sentences of all that the scenario expects."""
     measured = {name: value for finding in findings for name, value in finding.measured.items()}
     return bounds.judge(measured, bounds.expectations(history, measured))[1]
+
 
 def version() -> str:
     """The version of this harness; `unknown` when it runs without being installed."""

@@ -165,9 +165,7 @@ class Link(Protocol):
     def greeting(self) -> bytes:
         """A question that the endpoint answers before any login."""
 
-    def toxic(
-        self, type_: str, attributes: Mapping[str, float], stream: str = "downstream"
-    ) -> AbstractContextManager[None]:
+    def toxic(self, type_: str, attributes: Mapping[str, float], stream: str = "downstream") -> AbstractContextManager[None]:
         """Adds a toxic for as long as the context lasts; raises ClusterError when Toxiproxy did not take it."""
 
 

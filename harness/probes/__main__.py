@@ -1,7 +1,8 @@
 """What does this zone's client node see? The probe process: `python -m harness.probes CONFIG`.
 
 CONFIG is a JSON file: `zone`, `folder` (of the history), `number` (makes written values unique), `client` (protocol and
-login), `targets` ([{endpoint, kind, host, port, lane, cadence_ms, deadline_ms, delay_ms}]), `observe` ({node, host, port,
+login), `targets` ([{endpoint, kind, host, port, lane, cadence_ms, deadline_ms, unanswered_max,
+delay_ms}]), `observe` ({node, host, port,
 manager_port}). Ends when the folder holds a file called `stop`.
 """
 
@@ -40,7 +41,7 @@ async def probe(config: dict[str, Any]) -> None:
             Target(
                 target["endpoint"], target["kind"], Address(target["host"], target["port"]), target["lane"],
                 target["cadence_ms"], target["deadline_ms"],
-                int(target["delay_ms"] * MILLISECOND_NS),
+                int(target["delay_ms"] * MILLISECOND_NS), target["unanswered_max"],
             ),
             client, recorder, values,
         )

@@ -41,7 +41,7 @@ class Target:
     cadence_ms: float
     deadline_ms: float
     delay_ns: int
-    unanswered_max: int = 4
+    unanswered_max: int
     reconnect_ms: float = 100
 
 
@@ -217,4 +217,3 @@ def _tcp(connection: Connection) -> tuple[int, int]:
     except Exception:  # noqa: BLE001 (a closed connection: every driver has an error of its own for it)
         return 0, -1
     return info[_UNANSWERED_AT], struct.unpack_from("<I", info, _TOTAL_RETRANSMITS_AT)[0]
-
