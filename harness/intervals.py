@@ -15,6 +15,7 @@ import numpy as np
 
 from harness.clock import MILLISECOND_NS, SECOND_NS
 from harness.history import NOTHING, Array, FaultRecord, History, Operations, Outcome
+from harness.recording import LATE_OK
 
 PROBE_LANES = ("kept", "fresh")
 SETTLED_S = 5.0  # service is stable when nothing failed for so long
@@ -155,6 +156,10 @@ def _gap(index: int, last_ok: Array, next_ok: Array, failing: Operations, allowa
     begin = int(last_ok[index])
     if not len(failing):
         return Gap(begin, closes, None, None, allowance)
+    # A late answer that was ok is an acknowledgement, too: service was back by then, unless a later probe failed again.
+    late = failing.at(failing.mask(error=LATE_OK))["answered"]
+    signs = [*late[late > failing["started"].max()].tolist(), *([] if closes is None else [closes])]
+    closes = min(signs) if signs else None
     return Gap(begin, closes, int(failing["started"].min()), _failing_until(failing, closes), allowance)
 
 

@@ -26,6 +26,7 @@ RECORD = struct.Struct("<qqqqqqIIBBBBHH")
 GROWTH = 16_384  # records added to the file at a time: 1 MiB, sparse
 NOTHING = -1  # a key, value, time or answer that there is not
 VALUES_PER_PROCESS = 1 << 40  # each process numbers its writes from a base of its own, so that no two are equal
+LATE_OK = "deadline, then ok"  # the class of an operation whose answer came late, and was ok
 _STATE_AT = 56
 _END = struct.Struct("<BB")
 
@@ -123,9 +124,14 @@ class Recorder:
         struct.pack_into("<H", self._map, at + 62, error)
         _END.pack_into(self._map, at + _STATE_AT, State.ENDED, outcome)
 
-    def answered(self, at: int, when: int) -> None:
-        """Writes when the answer came after all, past the operation's deadline."""
+    def answered(self, at: int, when: int, *, ok: bool = False) -> None:
+        """Writes when the answer came after all, past the operation's deadline; the outcome stays what it was.
+
+        One that was `ok` changes the error's class to LATE_OK: the server did serve at that moment.
+        """
         struct.pack_into("<q", self._map, at + 40, when)
+        if ok:
+            struct.pack_into("<H", self._map, at + 62, self.name("error", LATE_OK))
 
     def not_sent(self, lane: int, kind: int, endpoint: int, *, client: int, intended: int, error: int, ended: int) -> None:
         """Records an intended operation that never left the client."""

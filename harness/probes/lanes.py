@@ -169,7 +169,7 @@ class Lane:
         elif question.connection is not None and _tcp(question.connection)[1] == question.retransmitted:
             # Nothing was sent twice: the question had arrived, so until now it really was not answered. After a
             # retransmission the wait is partly TCP's own back-off, and proves nothing about the server.
-            self.recorder.answered(question.at, now_ns())
+            self.recorder.answered(question.at, now_ns(), ok=answered.outcome is Outcome.OK)
 
     async def _ask_anew(self, question: _Question, value: int) -> None:
         """Connects, then asks. After a failure it first sees whether TCP connects at all, and gives that up at the deadline."""

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.history import read_recording
-from harness.recording import GROWTH, HEADER, NOTHING, RECORD, Notes, Outcome, Recorder, State, read_lines
+from harness.history import names_of, read_recording
+from harness.recording import GROWTH, HEADER, LATE_OK, NOTHING, RECORD, Notes, Outcome, Recorder, State, read_lines
 
 
 def record(recorder: Recorder, value: int, outcome: Outcome | None = Outcome.OK) -> int:
@@ -32,6 +32,16 @@ def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert (row["key"], row["value"], row["client"], row["outcome"]) == (3, 42, 7, Outcome.FAILED)
     assert (row["intended"], row["started"], row["ended"], row["answered"]) == (420, 421, 425, 999)
     assert row["state"] == State.ENDED
+
+
+def test_a_late_answer_that_was_ok_says_so_and_stays_unknown(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path, "load-1", "az-a")
+    at = record(recorder, 42, Outcome.UNKNOWN)
+    recorder.answered(at, 999, ok=True)
+    recorder.close()
+    (row,) = read_recording(tmp_path / "load-1.ops")
+    assert row["outcome"] == Outcome.UNKNOWN
+    assert names_of(tmp_path / "load-1.names")["error"][int(row["error"])] == LATE_OK
 
 
 def test_an_operation_under_way_is_unknown_and_has_no_end(tmp_path: Path) -> None:

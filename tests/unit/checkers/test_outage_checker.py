@@ -6,8 +6,9 @@ import pytest
 
 from harness.checkers.outage import Outage
 from harness.intervals import Gap, Lane
+from harness.recording import LATE_OK
 from harness.verdict import Finding, Measured, Verdict
-from tests.unit.histories import NOT_SENT, OK, UNKNOWN, Run, found, ns
+from tests.unit.histories import FAILED, NOT_SENT, OK, UNKNOWN, Run, found, ns
 
 
 def judged(run: Run) -> Finding:
@@ -200,3 +201,15 @@ def test_the_longest_outage_comes_first_in_the_evidence() -> None:
 def test_an_answer_that_overtook_a_slow_one_keeps_the_bounds_narrow() -> None:
     run = Run().probes((10.1, 12.1)).operation(10, OK, takes=0.085, lane="kept")
     assert found(judged(run), "write_outage").upper == pytest.approx(12.102 - 10.08)
+
+
+def test_a_late_answer_that_was_ok_is_an_acknowledgement() -> None:
+    run = Run().probes(stop=10).operation(10, UNKNOWN, takes=0.1, answered=12, lane="kept", error=LATE_OK).probes(start=12.2)
+    lower, upper = bounds(found(judged(run), "write_outage"))
+    assert (lower, upper) == (pytest.approx(1.996), pytest.approx(2.02))
+
+
+def test_a_late_answer_that_was_ok_ends_nothing_when_a_later_probe_failed() -> None:
+    run = Run().probes(stop=10).operation(10, UNKNOWN, takes=0.1, answered=12, lane="kept", error=LATE_OK)
+    _, upper = bounds(found(judged(run.operation(12.1, FAILED, lane="kept").probes(start=12.2)), "write_outage"))
+    assert upper == pytest.approx(2.222)
