@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from docker.errors import NotFound
 
 from harness import history, runner, scenario
 from harness.clock import SECOND_NS, now_ns
@@ -115,7 +116,10 @@ def memory() -> Iterator[dict[str, float]]:
         while not over.wait(2):
             nodes = client.containers.list(filters={"label": RUN_LABEL}, ignore_removed=True)
             clients = [node for node in nodes if "-client-" in str(node.name)]
-            held = sum(_anonymous(node.stats(stream=False, one_shot=True)) for node in clients) / 2**20
+            try:
+                held = sum(_anonymous(node.stats(stream=False, one_shot=True)) for node in clients) / 2**20
+            except (NotFound, ValueError):
+                continue  # it was removed while it was looked at
             for name, value in (("client nodes", held), *_own_memory()):
                 seen[name] = max(seen.get(name, 0.0), value)
 
