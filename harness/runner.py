@@ -43,11 +43,11 @@ Progress = Callable[[str], None]
 PROBES: Mapping[str, Mapping[str, Mapping[str, float]]] = {
     "writer": {
         "kept": {"cadence_ms": 20, "deadline_ms": 500, "unanswered_max": 8},
-        "fresh": {"cadence_ms": 1000, "deadline_ms": 1000, "unanswered_max": 3},
+        "fresh": {"cadence_ms": 1500, "deadline_ms": 1000, "unanswered_max": 3},
     },
     "reader": {
         "kept": {"cadence_ms": 200, "deadline_ms": 500, "unanswered_max": 3},
-        "fresh": {"cadence_ms": 2000, "deadline_ms": 1000, "unanswered_max": 3},
+        "fresh": {"cadence_ms": 3000, "deadline_ms": 1000, "unanswered_max": 3},
     },
     "node": {"kept": {"cadence_ms": 200, "deadline_ms": 500, "unanswered_max": 3}},
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -28,8 +29,8 @@ class Connection(Protocol):
     """A connection to a server, with one question under way at most."""
 
     @property
-    def descriptor(self) -> int:
-        """The socket's file descriptor."""
+    def socket(self) -> socket.socket:
+        """A second handle on its socket, by which TCP can be asked or the session shut from outside its driver."""
 
     async def write(self, value: int) -> Answered:
         """Writes one unique value; never raises for what a server or a network does."""

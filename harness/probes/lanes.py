@@ -9,7 +9,6 @@ the cap, and while the pace of reconnecting does not allow an attempt, a probe i
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import struct
 from collections.abc import Callable, Coroutine
@@ -212,8 +211,7 @@ class Lane:
 def _tcp(connection: Connection) -> tuple[int, int]:
     """Of a connection's TCP: how often what is unacknowledged was sent again, and retransmissions in all."""
     try:
-        with socket.socket(fileno=os.dup(connection.descriptor)) as view:
-            info = view.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_SIZE)
-    except Exception:  # noqa: BLE001 (a closed connection: every driver has an error of its own for it)
-        return 0, -1
+        info = connection.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_SIZE)
+    except OSError:
+        return 0, -1  # closed: nothing is known
     return info[_UNANSWERED_AT], struct.unpack_from("<I", info, _TOTAL_RETRANSMITS_AT)[0]

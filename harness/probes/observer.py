@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import socket
 from contextlib import suppress
 from dataclasses import dataclass
@@ -39,7 +38,7 @@ class Observer:
     async def run(self) -> None:
         questions = [self._watch("role", self._role, self.every_s)]
         if self.manager is not None:
-            questions.append(self._watch("member", self._member, 5 * self.every_s))
+            questions.append(self._watch("member", self._member, 10 * self.every_s))
         await asyncio.gather(*questions)
 
     async def _watch(self, event: str, ask: Any, every_s: float) -> None:
@@ -62,11 +61,16 @@ class Observer:
             answer, self._asking = self._asking.result(), None
             return answer
         if now_ns() - self._asked_at > GIVE_UP_NS and self._connection is not None:
-            _shut(self._connection)
+            # From outside the driver, whose own way of cancelling would ask the silent server first.
+            with suppress(OSError):
+                self._connection.socket.shutdown(socket.SHUT_RDWR)
         return {"role": "unreachable"}
 
     async def _ask_role(self) -> dict[str, Any]:
         if self._connection is None or not self._connection.usable:
+            if self._connection is not None:
+                await self._connection.close()
+                self._connection = None
             try:
                 self._connection = await self.client.connect(self.address)
             except ConnectionError:
@@ -82,12 +86,6 @@ class Observer:
             return {"state": "silent"}
         kept = ("state", "role", "timeline", "replication_state", "sync_standby", "pause")
         return {key: said[key] for key in kept if key in said}
-
-
-def _shut(connection: Connection) -> None:
-    """Ends a session from outside its driver, whose own way of cancelling would ask the silent server first."""
-    with suppress(Exception), socket.socket(fileno=os.dup(connection.descriptor)) as view:  # a closed one has its own errors
-        view.shutdown(socket.SHUT_RDWR)
 
 
 async def _get(address: Address, path: str) -> str:

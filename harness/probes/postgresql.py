@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -79,8 +81,9 @@ class PostgresqlConnection:
         self._times_asked: dict[bytes, int] = {}
         self._warned: list[str] = []
         session.add_notice_handler(self._notice)
-        self.descriptor = self._libpq.socket
-        self._loop.add_reader(self.descriptor, self._readable)
+        self.socket = socket.socket(fileno=os.dup(self._libpq.socket))
+        self._descriptor = self._libpq.socket  # libpq forgets it when the session breaks
+        self._loop.add_reader(self._descriptor, self._readable)
 
     def _notice(self, diagnostic: Diagnostic) -> None:
         # A commit whose wait for the replica was cancelled is acknowledged, with a warning (class 01).
@@ -106,7 +109,7 @@ class PostgresqlConnection:
 
     def _break(self, why: str) -> None:
         """Nothing more will come: whoever waits is told so."""
-        self._loop.remove_reader(self.descriptor)
+        self._loop.remove_reader(self._descriptor)
         self._broken = why
         if self._answer is not None:
             answer, self._answer = self._answer, None
@@ -177,6 +180,7 @@ class PostgresqlConnection:
         if self._broken is None:
             self._break("connection closed")
         await self._session.close()
+        self.socket.close()
 
 
 @dataclass(frozen=True)
