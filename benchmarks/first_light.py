@@ -31,7 +31,7 @@ from harness.runtimes.docker import RUN_LABEL, Docker, DockerNode, engine
 from harness.topologies.rds_multi_az import RdsMultiAz
 
 SCENARIOS = Path(__file__).parents[1] / "scenarios"
-WATCHED_S = 20.0
+WATCHED_S = 12.0
 
 
 def quiet(line: str) -> None:
@@ -67,24 +67,27 @@ def _folder() -> Path:
 # --- what probing costs ------------------------------------------------------------------------------------------
 
 
-def probing() -> dict[str, float]:
-    """Shares of a core: all nodes idle, all nodes with probes alone, and the probe processes' part of it."""
+def probing(times: int) -> dict[str, list[float]]:
+    """Shares of a core, `times` each: all nodes idle, all nodes with probes alone, and the probe processes' part of it."""
     asked = dataclasses.replace(scenario.load(SCENARIOS / "instrument" / "control.yaml"), workloads=())
     topology, folder = asked.topology.options, _folder()
     with Docker(progress=quiet).launch(topology, folder) as cluster:
         topology.form(cluster, quiet)
         nodes = [node for node in cluster.nodes.values() if isinstance(node, DockerNode)]
-        idle = _cores(nodes)
+        idle = [_cores(nodes) for _ in range(times)]
         notes = Notes(folder / "history" / "events.jsonl")
         notes.write("run", now_ns(), topology={"zones": [], "nodes": []})
         recording = runner.Recording(asked, topology, cluster, notes, 1, quiet)
         recording._await_endpoints()
         processes = recording._start_clients()
         recording._pass_time(now_ns() + 3 * SECOND_NS)
-        with_probes = _cores(nodes)
+        with_probes = [_cores(nodes) for _ in range(times)]
         recording._stop_clients(processes)
-    clients = sum(share for name, share in with_probes.items() if name.startswith("client-"))
-    return {"idle": sum(idle.values()), "probing": sum(with_probes.values()), "probe processes": clients}
+    return {
+        "idle": [sum(shares.values()) for shares in idle],
+        "probing": [sum(shares.values()) for shares in with_probes],
+        "probe processes": [sum(s for name, s in shares.items() if name.startswith("client-")) for shares in with_probes],
+    }
 
 
 def _cores(nodes: Sequence[DockerNode]) -> Mapping[str, float]:
@@ -197,14 +200,15 @@ def main() -> None:
     formed, removed = forming(times)
     rows.append(("start of launching to every member healthy, images present", "≤ 15 s", spread(formed)))
     rows.append(("removing everything", "≤ 3 s", spread(removed)))
-    cost = probing()
+    cost = probing(times)
+    idle, clients = statistics.median(cost["idle"]), statistics.median(cost["probe processes"])
+    probes = [share - idle for share in cost["probing"]]
     rows.append(
         (
             "all probing, server side included",
             "≤ 0.30 of a core",
-            "{:.2f} of a core ({:.2f} in the probe processes; the idle cluster takes {:.2f})".format(
-                cost["probing"] - cost["idle"], cost["probe processes"], cost["idle"]
-            ),
+            f"{statistics.median(probes):.2f} of a core (median of {times}; {min(probes):.2f} … {max(probes):.2f}), "
+             f"{clients:.2f} of it in the probe processes; the idle cluster takes {idle:.2f}",
         )
     )
     told, result, held = run("control")

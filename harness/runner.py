@@ -47,9 +47,9 @@ PROBES: Mapping[str, Mapping[str, Mapping[str, float]]] = {
     },
     "reader": {
         "kept": {"cadence_ms": 200, "deadline_ms": 500, "unanswered_max": 3},
-        "fresh": {"cadence_ms": 3000, "deadline_ms": 1000, "unanswered_max": 3},
+        "fresh": {"cadence_ms": 6000, "deadline_ms": 1000, "unanswered_max": 3},
     },
-    "node": {"kept": {"cadence_ms": 200, "deadline_ms": 500, "unanswered_max": 3}},
+    "node": {"kept": {"cadence_ms": 250, "deadline_ms": 500, "unanswered_max": 3}},
 }
 WARM_UP_S = 2.0  # from the first operation to the beginning of the steady state
 STEADY_WITHIN_S = 60.0

@@ -314,6 +314,7 @@ class RdsMultiAz:
         config = textwrap.dedent("""\
             global
               maxconn 4000
+              nbthread 1
             defaults
               mode tcp
               timeout connect 1s
