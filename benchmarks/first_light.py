@@ -203,14 +203,9 @@ def main() -> None:
     cost = probing(times)
     idle, clients = statistics.median(cost["idle"]), statistics.median(cost["probe processes"])
     probes = [share - idle for share in cost["probing"]]
-    rows.append(
-        (
-            "all probing, server side included",
-            "≤ 0.30 of a core",
-            f"{statistics.median(probes):.2f} of a core (median of {times}; {min(probes):.2f} … {max(probes):.2f}), "
-             f"{clients:.2f} of it in the probe processes; the idle cluster takes {idle:.2f}",
-        )
-    )
+    seen = f"{statistics.median(probes):.2f} of a core (median of {times}; {min(probes):.2f} … {max(probes):.2f})"
+    seen += f", {clients:.2f} of it in the probe processes; the idle cluster takes {idle:.2f}"
+    rows.append(("all probing, server side included", "≤ 0.30 of a core", seen))
     told, result, held = run("control")
     busy = [event["busy_share"] for event in told.named("instrument") if event["process"] == "host"]
     rows.append(
@@ -230,9 +225,9 @@ def main() -> None:
         )
     )
     for number in range(times):
-        seen = bracket(*run("pause")[:2])
-        low, high = seen["truth"]
-        brackets = "; ".join(f"{name} {a:.3f} … {b:.3f}" for name, (a, b) in seen["brackets"].items())
+        stood = bracket(*run("pause")[:2])
+        low, high = stood["truth"]
+        brackets = "; ".join(f"{name} {a:.3f} … {b:.3f}" for name, (a, b) in stood["brackets"].items())
         rows.append((f"a pause of 2 s ({number + 1}): truth {low:.3f} … {high:.3f} s", "inside, ≤ 0.1 s wide", brackets))
     print("| figure | to reach | measured |\n| --- | --- | --- |")
     for row in rows:

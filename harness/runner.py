@@ -46,7 +46,7 @@ PROBES: Mapping[str, Mapping[str, Mapping[str, float]]] = {
         "fresh": {"cadence_ms": 1500, "deadline_ms": 1000, "unanswered_max": 3},
     },
     "reader": {
-        "kept": {"cadence_ms": 200, "deadline_ms": 500, "unanswered_max": 3},
+        "kept": {"cadence_ms": 250, "deadline_ms": 500, "unanswered_max": 3},
         "fresh": {"cadence_ms": 6000, "deadline_ms": 1000, "unanswered_max": 3},
     },
     "node": {"kept": {"cadence_ms": 250, "deadline_ms": 500, "unanswered_max": 3}},

@@ -29,7 +29,7 @@ class Observer:
     manager: Address | None
     client: Client
     notes: Notes
-    every_s: float = 0.25
+    every_s: float = 0.5
     deadline_s: float = 0.5
     _connection: Connection | None = None
     _asking: asyncio.Task[dict[str, Any]] | None = None
@@ -38,7 +38,7 @@ class Observer:
     async def run(self) -> None:
         questions = [self._watch("role", self._role, self.every_s)]
         if self.manager is not None:
-            questions.append(self._watch("member", self._member, 8 * self.every_s))
+            questions.append(self._watch("member", self._member, 4 * self.every_s))
         await asyncio.gather(*questions)
 
     async def _watch(self, event: str, ask: Any, every_s: float) -> None:
