@@ -154,7 +154,7 @@ def _option(option: dataclasses.Field[Any], type_: Any) -> tuple[str, Any]:
         option.default_factory if option.default_factory is not dataclasses.MISSING else lambda: option.default
     )
     # A factory, since pydantic would publish the value itself as the default: 5, where a file must say 5s.
-    return alias, (annotation, Field(alias=alias, default_factory=default, json_schema_extra=_shown(default(), unit)))
+    return alias, (annotation, Field(alias=alias, default_factory=default, json_schema_extra=_shown(option, default(), unit)))
 
 
 def _never_none(type_: Any) -> Any:
@@ -164,10 +164,12 @@ def _never_none(type_: Any) -> Any:
     return Union[tuple(part for part in get_args(type_) if part is not type(None))]  # noqa: UP007 (parts are known at run time)
 
 
-def _shown(default: Any, unit: Unit | None) -> dict[str, Any]:
-    """The default as a file would write it; none for what has no words in a file."""
+def _shown(option: dataclasses.Field[Any], default: Any, unit: Unit | None) -> dict[str, Any]:
+    """The default as a file would write it (its field's metadata may say); none for what has no words in a file."""
     if default is None or default == "":
         return {}
+    if "shown" in option.metadata:
+        return {"default": option.metadata["shown"]}
     if unit:
         return {"default": unit.shown.format(default * 100 if unit is SHARES else default)}
     return {"default": list(default) if isinstance(default, tuple) else default}

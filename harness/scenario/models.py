@@ -134,15 +134,15 @@ def file_model() -> Any:
         "topology": (_use("topologies"), Field(description="the system under test: a word, or `use: word` with its options")),
         "workload": (or_many(_use("workloads")), Field(description="what clients ask: one workload or a list")),
         "steady_state": part(SteadyState),
-        "faults": (many(_fault()), Field(default=(), description="what is broken on purpose, and until when")),
-        "expect": (_expect(), Field(default=(), description="the bounds, written before the run")),
+        "faults": (many(_fault()), Field(default_factory=tuple, description="what is broken on purpose, and until when")),
+        "expect": (_expect(), Field(default_factory=tuple, description="the bounds, written before the run")),
         "images": (dict[str, NotEmpty], Field(default_factory=dict, description="images to use instead, by server family")),
         "path": (Literal["direct", "toxiproxy"], Field(default="direct", description="what every client's path leads through")),
         "max_runtime": (
             carrying(SECONDS, MoreThanNone),
             Field(default_factory=lambda: 600, json_schema_extra={"default": "600s"}),
         ),
-        "markers": (tuple[Word, ...], Field(default=(), description="pytest markers")),
+        "markers": (tuple[Word, ...], Field(default_factory=tuple, description="pytest markers")),
         "recovery": part(Recovery),
     }
     what = "One question about one system: what is broken, under which load, and what must hold."

@@ -47,8 +47,8 @@ class SteadyState:
     """The bounds (shares from 0 to 1) that must hold for `for_s` seconds before the first fault."""
 
     for_s: MoreThanNone = 5
-    write_success: AtLeast = 0.999
-    read_success: AtLeast = 0.999
+    write_success: AtLeast = field(default=0.999, metadata={"shown": ">= 99.9%"})
+    read_success: AtLeast = field(default=0.999, metadata={"shown": ">= 99.9%"})
 
 
 @dataclass(frozen=True)

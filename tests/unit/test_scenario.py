@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from harness import registry, scenario, units
@@ -270,3 +271,21 @@ def test_an_option_that_every_fault_has_already_cannot_be_one(limping: None, mon
     monkeypatch.setattr(registry, "find", lambda kind, word: Clash)
     with pytest.raises(TypeError, match="Clash.at_ms cannot be an option: 'at' has a meaning already"):
         models._fault()
+
+
+def test_every_default_that_the_schema_publishes_is_one_that_a_file_may_say() -> None:
+    published = scenario.schema()
+
+    def properties(part: Any) -> Iterator[tuple[str, Any]]:
+        if isinstance(part, dict):
+            yield from part.get("properties", {}).items()
+            for inner in part.values():
+                yield from properties(inner)
+        elif isinstance(part, list):
+            for inner in part:
+                yield from properties(inner)
+
+    found = {name: about for name, about in properties(published) if isinstance(about, dict) and "default" in about}
+    assert {"write_success", "rate", "for", "deadline"} <= set(found)
+    for about in found.values():
+        jsonschema.validate(about["default"], {**about, "$defs": published["$defs"]})
