@@ -147,6 +147,9 @@ def record(scenario: Scenario, runtime: Runtime, folder: Path, seed: int, progre
     except HarnessError as problem:
         progress(str(problem))
         notes.write("aborted", now_ns(), reason=str(problem))
+    except Exception as problem:
+        notes.write("aborted", now_ns(), reason=f"the harness crashed: {type(problem).__name__}: {problem}")
+        raise
     except KeyboardInterrupt:
         progress("interrupted: everything is healed and removed")
         notes.write("aborted", now_ns(), reason="interrupted by the user")
