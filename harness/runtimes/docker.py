@@ -46,6 +46,7 @@ PID_FILE = "/run/harness/server.pid"
 SUBNETS = ipaddress.IPv4Network("198.18.0.0/15")
 # A node's PID 1: it reaps whatever is left to it and starts its own child again when all processes are killed.
 INIT = ("/bin/sh", "-c", "while :; do sleep 3600 & wait; done")
+CLIENT_CPU_SHARES = 32 * 1024  # a container has 1024 unless told
 AT_ONCE = 8  # containers started or removed at the same time
 
 # The supervisor takes Ryuk's part: it also removes packet rules, and needs no image of its own.
@@ -282,6 +283,8 @@ class Docker:
         if spec.server == "client":
             container.with_volume_mapping(str((folder / "history").resolve()), HISTORY, "rw")
             extra["user"] = f"{os.getuid()}:{os.getgid()}"
+            # Niceness counts only within a container. Probes must wake up before busy servers do, too.
+            extra["cpu_shares"] = CLIENT_CPU_SHARES
         if spec.server == "toxiproxy":
             container.with_command(_toxiproxy_command(image, spec))
         else:
