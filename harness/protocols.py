@@ -234,14 +234,6 @@ class Topology(Protocol):
         """What a client node needs to log in: protocol, user, database, password."""
 
 
-@dataclass(frozen=True)
-class Launched:
-    """A cluster with the topology that it was laid out from."""
-
-    cluster: Cluster
-    topology: Topology
-
-
 class Runtime(Protocol):
     """Where nodes live."""
 
