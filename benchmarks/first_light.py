@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import random
 import statistics
 import tempfile
 import threading
@@ -24,9 +25,9 @@ import numpy as np
 from docker.errors import NotFound
 
 from harness import history, runner, scenario
-from harness.clock import SECOND_NS, now_ns
+from harness.clients import Clients
+from harness.clock import SECOND_NS, now_ns, wait_until
 from harness.history import NOTHING, Outcome
-from harness.recording import Notes
 from harness.runtimes.docker import RUN_LABEL, Docker, DockerNode, engine
 from harness.topologies.rds_multi_az import RdsMultiAz
 
@@ -75,14 +76,12 @@ def probing(times: int) -> dict[str, list[float]]:
         topology.form(cluster, quiet)
         nodes = [node for node in cluster.nodes.values() if isinstance(node, DockerNode)]
         idle = [_cores(nodes) for _ in range(times)]
-        notes = Notes(folder / "history" / "events.jsonl")
-        notes.write("run", now_ns(), topology={"zones": [], "nodes": []})
-        recording = runner.Recording(asked, topology, cluster, notes, 1, quiet)
-        recording._await_endpoints()
-        processes = recording._start_clients()
-        recording._pass_time(now_ns() + 3 * SECOND_NS)
+        clients = Clients(topology, cluster, (), "direct", random.Random(1))
+        clients.await_endpoints()
+        begun = clients.start()
+        wait_until(lambda: clients.alive() and now_ns() > begun + 3 * SECOND_NS, 10, "three seconds of probing")
         with_probes = [_cores(nodes) for _ in range(times)]
-        recording._stop_clients(processes)
+        clients.stop()
     return {
         "idle": [sum(shares.values()) for shares in idle],
         "probing": [sum(shares.values()) for shares in with_probes],

@@ -240,9 +240,12 @@ def _statistics(environment: Environment) -> list[dict[str, Any]]:
 
 
 def prepare(config: dict[str, Any]) -> None:
-    """Makes the workload's tables, once, on the writer."""
+    """Makes the workload's tables, once, on the writer; in a schema of their own, which is made anew when asked."""
     workload = registry.find("workloads", config["workload"])(**config["options"])
     with psycopg.connect(**config["login"], sslmode="disable", connect_timeout=5) as connection:
+        if config["anew"]:
+            connection.execute("DROP SCHEMA IF EXISTS workload CASCADE")
+            connection.execute("CREATE SCHEMA workload")
         workload.prepare(connection)
 
 

@@ -16,6 +16,8 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 from harness.history import History
 from harness.verdict import Finding
 
+Progress = Callable[[str], None]  # told in words what goes on now
+
 # --- nodes ---------------------------------------------------------------------------------------------------
 
 

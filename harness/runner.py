@@ -6,15 +6,11 @@ Record first, judge later: `record` writes a history and nothing else; everythin
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.metadata
-import json
 import os
 import platform
-import random
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,38 +19,16 @@ from pathlib import Path
 from typing import Any
 
 from harness import archive, judging, registry
-from harness.clock import SECOND_NS, now_ns, wait_until
-from harness.errors import ClusterError, HarnessError, RuntimeUnavailable, UsageError
-from harness.layout import Plan, client_nodes, through_toxiproxy
-from harness.nemesis import Nemesis
-from harness.protocols import Cluster, Endpoint, NodeSpec, Runtime, Topology
-from harness.readings import Readings
+from harness.clients import PROBES
+from harness.clock import now_ns
+from harness.errors import HarnessError, RuntimeUnavailable, UsageError
+from harness.layout import Plan, client_nodes
+from harness.measurement import Measurement
+from harness.protocols import Cluster, NodeSpec, Progress, Runtime, Topology
 from harness.recording import Notes
 from harness.scenario import Scenario, as_run
 from harness.verdict import Verdict
-from harness.watch import HostWatch
-from harness.witnesses import LOOK
 
-Progress = Callable[[str], None]
-
-# How the probes ask: {lane: {cadence, deadline}} in ms, per endpoint, and how many of them may be unanswered. A fresh
-# connection costs the server as much as forty kept writes, so there are few of them, and the zones' are staggered.
-# Eight kept connections to the writer keep the cadence up to a latency of 160 ms.
-PROBES: Mapping[str, Mapping[str, Mapping[str, float]]] = {
-    "writer": {
-        "kept": {"cadence_ms": 20, "deadline_ms": 500, "unanswered_max": 8},
-        "fresh": {"cadence_ms": 1500, "deadline_ms": 1000, "unanswered_max": 3},
-    },
-    "reader": {
-        "kept": {"cadence_ms": 250, "deadline_ms": 500, "unanswered_max": 3},
-        "fresh": {"cadence_ms": 6000, "deadline_ms": 1000, "unanswered_max": 3},
-    },
-    "node": {"kept": {"cadence_ms": 250, "deadline_ms": 500, "unanswered_max": 3}},
-}
-WARM_UP_S = 2.0  # from the first operation to the beginning of the steady state
-STEADY_WITHIN_S = 60.0
-HEALTH_EVERY_S = 2.0
-AFTER_AT_LEAST_S, AFTER_AT_MOST_S = 5.0, 60.0  # how long is measured after recovery: as long as the outage was
 REPORTERS = ("json", "markdown", "junit", "html")
 
 
@@ -142,7 +116,9 @@ def record(scenario: Scenario, runtime: Runtime, folder: Path, seed: int, progre
     try:
         notes.write("phase", now_ns(), phase="forming")
         with runtime.launch(topology, folder) as cluster:
-            Recording(scenario, topology, cluster, notes, seed, progress).carry_out()
+            topology.form(cluster, progress)
+            note_layout(notes, scenario, topology, cluster)
+            Measurement(scenario, topology, cluster, notes, seed, progress).carry_out()
             progress("removing the nodes")
     except HarnessError as problem:
         progress(str(problem))
@@ -188,291 +164,12 @@ def _told(spec: NodeSpec) -> dict[str, str]:
     return {"name": spec.name, "zone": spec.zone, "role": spec.role, "server": spec.server}
 
 
-@dataclass
-class Recording:
-    """One run on a cluster that was laid out."""
-
-    scenario: Scenario
-    topology: Topology
-    cluster: Cluster
-    notes: Notes
-    seed: int
-    progress: Progress
-
-    def __post_init__(self) -> None:
-        self.history = self.cluster.folder / "history"
-        self.readings = Readings(self.history)
-        self.rng = random.Random(self.seed)
-        self.deadline = now_ns() + int(self.scenario.max_runtime_s * SECOND_NS)
-
-    def carry_out(self) -> None:
-        """Forms, measures, breaks, heals, measures on, reads what is left."""
-        self.topology.form(self.cluster, self.progress)
-        self._note_layout()
-        self._await_endpoints()
-        self._prepare()
-        processes = self._start_clients()
-        with HostWatch(self.notes):
-            self._await_steady()
-            self._break()
-            self._await_recovery()
-            self._measure_on()
-        self._phase("final_reads")
-        self._stop_clients(processes)
-        self._final_reads()
-        self._note_rejoins()
-
-    # --- before ---
-
-    def _phase(self, name: str, at: int | None = None) -> None:
-        self.notes.write("phase", now_ns() if at is None else at, phase=name)
-
-    def _note_layout(self) -> None:
-        told = as_run(self.scenario)["topology"]
-        nodes = [_told(node.spec) | {"address": node.spec.address} for node in self.cluster.nodes.values()]
-        self.notes.write(
-            "laid_out", now_ns(),
-            topology=told | {"zones": list(self.cluster.zones), "nodes": nodes},
-            versions=_own_versions() | dict(self.cluster.versions()) | dict(self.topology.versions(self.cluster)),
-        )  # fmt: skip
-
-    def endpoints(self, zone: str) -> Mapping[str, Endpoint]:
-        """What the zone's clients connect to: directly, or through their Toxiproxy."""
-        if self.scenario.path_through == "toxiproxy":
-            return through_toxiproxy([node.spec for node in self.cluster.nodes.values()], self.topology, zone)
-        return self.topology.endpoints(zone)
-
-    def _await_endpoints(self) -> None:
-        def silent() -> list[str]:
-            asked = [(zone, endpoint) for zone in self.cluster.zones for endpoint in self.endpoints(zone).values()]
-
-            def ask(zone: str, endpoint: Endpoint) -> str | None:
-                answer = self.cluster.client(zone).run(
-                    *LOOK, "greet", endpoint.host, str(endpoint.port), endpoint.greeting.hex(), "1"
-                )
-                return None if answer.out.strip() == "answers" else f"{endpoint.name} in {zone}"
-
-            with ThreadPoolExecutor(len(asked)) as pool:
-                return [name for name in pool.map(lambda pair: ask(*pair), asked) if name]
-
-        missing = [""]
-
-        def all_answer() -> bool:
-            missing[:] = silent()
-            return not missing
-
-        try:
-            wait_until(all_answer, 30, "every endpoint to answer")
-        except ClusterError as problem:
-            raise ClusterError(f"{problem}: silent: {', '.join(missing)}") from None
-
-    def _login(self, zone: str, endpoint: Endpoint | None = None, host: str = "") -> dict[str, Any]:
-        client = self.topology.client_config(zone)
-        return {
-            "host": endpoint.host if endpoint else host,
-            "port": endpoint.port if endpoint else client["direct_port"],
-            "dbname": client["database"],
-            **client["application"],
-        }
-
-    def _prepare(self) -> None:
-        zone = self.cluster.zones[0]
-        for number, workload in enumerate(self.scenario.workloads):
-            config = {
-                "workload": workload.use,
-                "options": dataclasses.asdict(workload.options),
-                "login": self._login(zone, self.topology.endpoints(zone)["writer"]),
-            }
-            self._in_client(zone, f"prepare-{number}", "harness.load", "prepare", config)
-
-    def _in_client(self, zone: str, name: str, module: str, verb: str, config: Mapping[str, Any]) -> None:
-        """Runs a module in a zone's client node to its end. Raises ClusterError with the last line it printed."""
-        node = self.cluster.client(zone)
-        path = f"/run/harness/{name}.json"
-        node.put(path, json.dumps(config))
-        ran = node.run("python3", "-m", module, verb, path)
-        if ran.status:
-            last = (ran.out.strip().splitlines() or ["it said nothing"])[-1]
-            raise ClusterError(f"{name} in {node.spec.name} failed: {last}")
-
-    def _start_clients(self) -> list[str]:
-        """Starts probes and load in every zone; returns when all are ready, their schedules set to one instant."""
-        self.progress("starting probes and load")
-        processes = []
-        for number, zone in enumerate(self.cluster.zones):
-            self._spawn(zone, f"probe-{zone}", ("harness.probes",), self._probe_config(zone, number))
-            processes.append(f"probe-{zone}")
-            for config in self._load_configs(zone, number):
-                self._spawn(zone, config["process"], ("harness.load", "run"), config)
-                processes.append(config["process"])
-        wait_until(lambda: self._alive() and set(processes) <= self.readings.noted("ready"), 60, "probes and load to be ready")
-        first_at = now_ns() + SECOND_NS
-        fresh = self.history / "start.new"
-        fresh.write_text(str(first_at))
-        fresh.rename(self.history / "start")
-        return processes
-
-    def _spawn(self, zone: str, process: str, module: tuple[str, ...], config: Mapping[str, Any]) -> None:
-        node = self.cluster.client(zone)
-        path = f"/run/harness/{process}.json"
-        node.put(path, json.dumps(config))
-        # Its exit status goes into the history, so that a process that died is noticed, and by whoever judges too.
-        script = 'process=$1; shift; "$@"; echo $? > /run/harness/history/$process.exit'
-        node.spawn("sh", "-c", script, "sh", process, "python3", "-m", *module, path, log=process)
-
-    def _probe_config(self, zone: str, number: int) -> dict[str, Any]:
-        zones = len(self.cluster.zones)
-        client = self.topology.client_config(zone)
-        endpoints = self.endpoints(zone)
-        asked = [(name, endpoint.host, endpoint.port, PROBES[name]) for name, endpoint in endpoints.items()]
-        own = next(node.spec for node in self.cluster.nodes.values() if node.spec.role == "database" and node.spec.zone == zone)
-        asked.append((f"node:{own.name}", own.address, client["direct_port"], PROBES["node"]))
-        targets = [
-            {
-                "endpoint": name, "host": host, "port": port, "lane": lane, **timing,
-                "kind": "read" if name == "reader" else "probe_write",
-                # Fresh connections come one after the other. Kept writes of all zones come at once: the server then
-                # commits and replicates them in one go, at half the cost.
-                "delay_ms": timing["cadence_ms"] * number / zones if lane == "fresh" else 0,
-            }
-            for name, host, port, lanes in asked
-            for lane, timing in lanes.items()
-        ]  # fmt: skip
-        return {
-            "zone": zone, "number": number, "folder": "/run/harness/history", "client": client, "targets": targets,
-            "observe": {
-                "node": own.name, "host": own.address, "port": client["direct_port"], "manager_port": client.get("manager_port"),
-            },
-        }  # fmt: skip
-
-    def _load_configs(self, zone: str, number: int) -> Iterator[dict[str, Any]]:
-        for order, workload in enumerate(self.scenario.workloads):
-            options = workload.options
-            zones = list(self.cluster.zones) if options.zones == "all" else list(options.zones)
-            if zone not in zones:
-                continue
-            users = options.users // len(zones) + (zones.index(zone) < options.users % len(zones))
-            yield {
-                "process": f"load-{zone}" if not order else f"load{order + 1}-{zone}",
-                "workload": workload.use, "options": dataclasses.asdict(options), "zone": zone,
-                "number": order * len(self.cluster.zones) + number, "place": zones.index(zone), "processes": len(zones),
-                "users": users, "rate_per_s": options.rate_per_s * users / options.users,
-                "seed": self.rng.randrange(2**31), "folder": "/run/harness/history",
-                "login": self._login(zone, self.endpoints(zone)["writer"]),
-            }  # fmt: skip
-
-    def _await_steady(self) -> None:
-        """Waits for a window in which the steady state's bounds held in every zone."""
-        steady = self.scenario.steady_state
-        self._phase("warming_up")
-        self.progress(f"measuring the steady state for {steady.for_s:g} s")
-        since = int((self.history / "start").read_text()) + int(WARM_UP_S * SECOND_NS)
-        last = ""
-        end = since + int(STEADY_WITHIN_S * SECOND_NS)
-        while since < end:
-            until = since + int(steady.for_s * SECOND_NS)
-            self._pass_time(until + SECOND_NS)
-            last = self._below(since, until)
-            if not last:
-                self._phase("steady", since)
-                return
-            self.progress(f"not steady yet: {last}")
-            since = until
-        raise ClusterError(f"no steady state within {STEADY_WITHIN_S:g} s: {last}")
-
-    def _below(self, since: int, until: int) -> str:
-        """Which bound did not hold between two instants, in words; empty when all held."""
-        steady = self.scenario.steady_state
-        for zone in self.cluster.zones:
-            for endpoint, reads, bound in (("writer", False, steady.write_success), ("reader", True, steady.read_success)):
-                ok, asked = self.readings.success(f"probe-{zone}", "kept", endpoint, since, until, reads)
-                if not asked or ok / asked < bound:
-                    return f"{ok} of {asked} probes of the {endpoint} in {zone} were ok"
-        return ""
-
-    def _alive(self) -> bool:
-        """True; raises ClusterError when a process of probes or load has ended by itself."""
-        for path in self.history.glob("*.exit"):
-            status = path.read_text().strip()
-            raise ClusterError(f"{path.stem} ended while it was needed (status {status}); see nodes/*/{path.stem}.log")
-        return True
-
-    def _pass_time(self, until: int) -> None:
-        wait_until(lambda: self._alive() and now_ns() >= until, (until - now_ns()) / SECOND_NS + 10, "time to pass")
-
-    # --- during ---
-
-    def _break(self) -> None:
-        """Lets the nemesis act; heals at once when the run's time is over or the user interrupts."""
-        self._phase("faults")
-        self.nemesis = Nemesis(
-            self.cluster, self.topology, self.scenario.faults, self.readings, self.notes, self.rng,
-            self.scenario.recovery.stable_for_s, self.progress,
-        )  # fmt: skip
-        self.broken_at = now_ns()
-        self.nemesis.start(self.broken_at)
-        try:
-            wait_until(self._over, self.scenario.max_runtime_s + 60, "the faults to end")
-        finally:
-            self.nemesis.stop()
-
-    def _over(self) -> bool:
-        if now_ns() > self.deadline:
-            self.notes.write("aborted", now_ns(), reason=f"max_runtime of {self.scenario.max_runtime_s:g} s is over")
-            return True
-        return self._alive() and not self.nemesis.under_way()
-
-    def _await_recovery(self) -> None:
-        """Waits until clients in every zone are served and every member is healthy; says so either way."""
-        self._phase("recovering")
-        self.progress("waiting for stable recovery")
-        recovery = self.scenario.recovery
-        limit = now_ns() + int(recovery.at_most_s * SECOND_NS)
-        served = False
-        while now_ns() < limit:
-            served = all(self.readings.stable(self.cluster.zones, recovery.stable_for_s, name) for name in ("writer", "reader"))
-            missing = self.topology.healthy(self.cluster)
-            self.notes.write("cluster", now_ns(), healthy=missing is None, missing=missing)
-            if served and missing is None:
-                self.progress("recovered")
-                return
-            self._pass_time(now_ns() + int(HEALTH_EVERY_S * SECOND_NS))
-        self.progress(f"not recovered within {recovery.at_most_s:g} s: {missing if served else 'clients are not served'}")
-
-    def _measure_on(self) -> None:
-        """Goes on measuring for as long as the outage was: the reconnects and the cold caches belong to it."""
-        outage = self.readings.longest_gap_s(self.cluster.zones, self.broken_at)
-        more = min(AFTER_AT_MOST_S, max(AFTER_AT_LEAST_S, outage))
-        self.progress(f"measuring for {more:.0f} s more")
-        self._pass_time(now_ns() + int(more * SECOND_NS))
-
-    # --- after ---
-
-    def _stop_clients(self, processes: Sequence[str]) -> None:
-        (self.history / "stop").touch()
-        wait_until(lambda: set(processes) <= self.readings.noted("stopped"), 20, "probes and load to stop")
-
-    def _final_reads(self) -> None:
-        """Reads everything on every database node, each from its own zone."""
-        self.progress("final reads on every node")
-        roles = self.topology.roles(self.cluster)
-        primaries = [name for name, role in roles.items() if role == "primary"]
-        if len(primaries) == 1:
-            self.notes.write("authority", now_ns(), node=primaries[0])
-        nodes = [node.spec for node in self.cluster.nodes.values() if node.spec.role == "database"]
-        workloads = [{"workload": w.use, "options": dataclasses.asdict(w.options)} for w in self.scenario.workloads]
-
-        def read(spec: NodeSpec) -> None:
-            config = {
-                "node": spec.name, "folder": "/run/harness/history", "workloads": workloads,
-                "login": self._login(spec.zone, host=spec.address),
-            }  # fmt: skip
-            self._in_client(spec.zone, f"final-{spec.name}", "harness.load", "final_reads", config)
-
-        with ThreadPoolExecutor(len(nodes)) as pool:
-            list(pool.map(read, nodes))
-
-    def _note_rejoins(self) -> None:
-        for name, node in self.cluster.nodes.items():
-            if node.spec.role == "database" and (way := self.topology.rejoin_way(node.logs())):
-                self.notes.write("rejoin", now_ns(), node=name, way=way)
+def note_layout(notes: Notes, scenario: Scenario, topology: Topology, cluster: Cluster) -> None:
+    """Writes what is known only once the nodes are there: addresses and versions."""
+    told = as_run(scenario)["topology"]
+    nodes = [_told(node.spec) | {"address": node.spec.address} for node in cluster.nodes.values()]
+    notes.write(
+        "laid_out", now_ns(),
+        topology=told | {"zones": list(cluster.zones), "nodes": nodes},
+        versions=_own_versions() | dict(cluster.versions()) | dict(topology.versions(cluster)),
+    )  # fmt: skip

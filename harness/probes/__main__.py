@@ -1,8 +1,9 @@
-"""What does this zone's client node see? The probe process: `python -m harness.probes CONFIG`.
+"""What does this zone's client node see? The probe process: `python -m harness.probes run CONFIG`.
 
-CONFIG is a JSON file: `zone`, `folder` (of the history), `number` (makes written values unique), `client` (protocol and
-login), `targets` ([{endpoint, kind, host, port, lane, cadence_ms, deadline_ms, unanswered_max,
-delay_ms}]), `observe` ({node, host, port, manager_port}). Ends when the folder holds a file called `stop`.
+`clear CONFIG` ({client, host, port}) removes what earlier probes wrote. CONFIG of `run` is a JSON file: `zone`,
+`folder` (of the history), `number` (makes written values unique), `client` (protocol and login), `targets`
+([{endpoint, kind, host, port, lane, cadence_ms, deadline_ms, unanswered_max, delay_ms}]), `observe` ({node, host,
+port, manager_port}). Ends when the folder holds a file called `stop`.
 """
 
 from __future__ import annotations
@@ -89,14 +90,22 @@ async def watch_itself(notes: Notes, process: str, zone: str) -> None:
         last, used = now, cpu
 
 
+async def clear(config: dict[str, Any]) -> None:
+    connection = await client_of(config["client"]).connect(Address(config["host"], config["port"]))
+    await connection.clear()
+    await connection.close()
+
+
 def main(argv: list[str]) -> int:
-    config = json.loads(Path(argv[0]).read_text())
+    """`run|clear CONFIG`."""
+    what, path = argv
+    task = {"run": probe, "clear": clear}[what](json.loads(Path(path).read_text()))
     try:
         import uvloop  # noqa: PLC0415 (only where it is there)
     except ImportError:
-        asyncio.run(probe(config))
+        asyncio.run(task)
     else:
-        uvloop.run(probe(config))
+        uvloop.run(task)
     return 0
 
 

@@ -38,6 +38,9 @@ class Connection(Protocol):
     async def read(self) -> Answered:
         """Reads something cheap."""
 
+    async def clear(self) -> None:
+        """Removes everything that probes wrote. Raises ConnectionError, its text the error's class."""
+
     @property
     def usable(self) -> bool:
         """Whether another question can be asked on it."""

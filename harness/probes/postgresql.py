@@ -175,6 +175,12 @@ class PostgresqlConnection:
             return {"role": "unreachable"}
         return {"role": "replica" if result.get_value(0, 0) == b"t" else "primary"}
 
+    async def clear(self) -> None:
+        """Removes every value that probes wrote."""
+        result = self._broken or await self._ask(b"TRUNCATE probe")
+        if isinstance(result, str) or result.status != ExecStatus.COMMAND_OK:
+            raise ConnectionError(result if isinstance(result, str) else self._error_of(result))
+
     async def close(self) -> None:
         """Ends the session."""
         if self._broken is None:

@@ -1,0 +1,223 @@
+"""Which processes ask the cluster, how do they begin and end together, and is each of them still there?
+
+In every zone's client node a probe process and a load process for each workload. They write into the history's folder,
+which is mounted there; what they are told comes as files in it: `start` holds the instant at which all schedules
+begin, `stop` ends them, and `<process>.exit` is left by a process that has ended.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.clock import SECOND_NS, now_ns, wait_until
+from harness.errors import ClusterError
+from harness.layout import through_toxiproxy
+from harness.protocols import Cluster, Endpoint, NodeSpec, Topology
+from harness.readings import Readings
+from harness.scenario import Use
+from harness.witnesses import LOOK
+
+# How the probes ask: {lane: {cadence, deadline}} in ms, per endpoint, and how many of them may be unanswered. A fresh
+# connection costs the server as much as forty kept writes, so there are few of them, and the zones' are staggered.
+# Eight kept connections to the writer keep the cadence up to a latency of 160 ms.
+PROBES: Mapping[str, Mapping[str, Mapping[str, float]]] = {
+    "writer": {
+        "kept": {"cadence_ms": 20, "deadline_ms": 500, "unanswered_max": 8},
+        "fresh": {"cadence_ms": 1500, "deadline_ms": 1000, "unanswered_max": 3},
+    },
+    "reader": {
+        "kept": {"cadence_ms": 250, "deadline_ms": 500, "unanswered_max": 3},
+        "fresh": {"cadence_ms": 6000, "deadline_ms": 1000, "unanswered_max": 3},
+    },
+    "node": {"kept": {"cadence_ms": 250, "deadline_ms": 500, "unanswered_max": 3}},
+}
+HISTORY = "/run/harness/history"  # where client nodes have the cluster's folder of histories
+
+
+@dataclass
+class Clients:
+    """The processes that ask one cluster during one measurement.
+
+    `session` is the measurement's folder below the cluster's histories, empty where the cluster lives for one
+    measurement only; `through` is `direct`, or `toxiproxy` for a path through each zone's.
+    """
+
+    topology: Topology
+    cluster: Cluster
+    workloads: Sequence[Use]
+    through: str
+    rng: random.Random
+    session: str = ""
+    _processes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.history: Path = self.cluster.folder / "history" / self.session
+        self.readings = Readings(self.history)
+        self._inside = f"{HISTORY}/{self.session}".rstrip("/")
+
+    def endpoints(self, zone: str) -> Mapping[str, Endpoint]:
+        """What the zone's clients connect to: directly, or through their Toxiproxy."""
+        if self.through == "toxiproxy":
+            return through_toxiproxy([node.spec for node in self.cluster.nodes.values()], self.topology, zone)
+        return self.topology.endpoints(zone)
+
+    def await_endpoints(self) -> None:
+        """Returns when every endpoint answers to its zone's client node. Raises ClusterError, naming those that do not."""
+
+        def silent() -> list[str]:
+            asked = [(zone, endpoint) for zone in self.cluster.zones for endpoint in self.endpoints(zone).values()]
+
+            def ask(zone: str, endpoint: Endpoint) -> str | None:
+                answer = self.cluster.client(zone).run(
+                    *LOOK, "greet", endpoint.host, str(endpoint.port), endpoint.greeting.hex(), "1"
+                )
+                return None if answer.out.strip() == "answers" else f"{endpoint.name} in {zone}"
+
+            with ThreadPoolExecutor(len(asked)) as pool:
+                return [name for name in pool.map(lambda pair: ask(*pair), asked) if name]
+
+        missing = [""]
+
+        def all_answer() -> bool:
+            missing[:] = silent()
+            return not missing
+
+        try:
+            wait_until(all_answer, 30, "every endpoint to answer")
+        except ClusterError as problem:
+            raise ClusterError(f"{problem}: silent: {', '.join(missing)}") from None
+
+    def _login(self, zone: str, endpoint: Endpoint | None = None, host: str = "") -> dict[str, Any]:
+        client = self.topology.client_config(zone)
+        return {
+            "host": endpoint.host if endpoint else host,
+            "port": endpoint.port if endpoint else client["direct_port"],
+            "dbname": client["database"],
+            "options": "-c search_path=workload,public",  # away from what others keep in a database that lives on
+            **client["application"],
+        }
+
+    def prepare(self) -> None:
+        """Makes what the workloads need; on a cluster that lives on, removes what earlier measurements wrote first."""
+        zone = self.cluster.zones[0]
+        writer = self.topology.endpoints(zone)["writer"]
+        if self.session:
+            told = {"client": self.topology.client_config(zone), "host": writer.host, "port": writer.port}
+            self._in_client(zone, "clear", "harness.probes", "clear", told)
+        for number, workload in enumerate(self.workloads):
+            config = {
+                "workload": workload.use,
+                "options": dataclasses.asdict(workload.options),
+                "login": self._login(zone, writer),
+                "anew": not number,
+            }
+            self._in_client(zone, f"prepare-{number}", "harness.load", "prepare", config)
+
+    def _in_client(self, zone: str, name: str, module: str, verb: str, config: Mapping[str, Any]) -> None:
+        """Runs a module in a zone's client node to its end. Raises ClusterError with the last line it printed."""
+        node = self.cluster.client(zone)
+        path = f"/run/harness/{name}.json"
+        node.put(path, json.dumps(config))
+        ran = node.run("python3", "-m", module, verb, path)
+        if ran.status:
+            last = (ran.out.strip().splitlines() or ["it said nothing"])[-1]
+            raise ClusterError(f"{name} in {node.spec.name} failed: {last}")
+
+    def start(self) -> int:
+        """Starts probes and load in every zone; returns the instant, in ns, at which all their schedules begin."""
+        processes = self._processes
+        for number, zone in enumerate(self.cluster.zones):
+            self._spawn(zone, f"probe-{zone}", ("harness.probes", "run"), self._probe_config(zone, number))
+            processes.append(f"probe-{zone}")
+            for config in self._load_configs(zone, number):
+                self._spawn(zone, config["process"], ("harness.load", "run"), config)
+                processes.append(config["process"])
+        wait_until(lambda: self.alive() and set(processes) <= self.readings.noted("ready"), 60, "probes and load to be ready")
+        first_at = now_ns() + SECOND_NS
+        fresh = self.history / "start.new"
+        fresh.write_text(str(first_at))
+        fresh.rename(self.history / "start")
+        return first_at
+
+    def _spawn(self, zone: str, process: str, module: tuple[str, ...], config: Mapping[str, Any]) -> None:
+        node = self.cluster.client(zone)
+        path = f"/run/harness/{process}.json"
+        node.put(path, json.dumps(config))
+        # Its exit status goes into the history, so that a process that died is noticed, and by whoever judges too.
+        script = 'ended=$1; shift; "$@"; echo $? > "$ended"'
+        node.spawn("sh", "-c", script, "sh", f"{self._inside}/{process}.exit", "python3", "-m", *module, path, log=process)
+
+    def _probe_config(self, zone: str, number: int) -> dict[str, Any]:
+        zones = len(self.cluster.zones)
+        client = self.topology.client_config(zone)
+        endpoints = self.endpoints(zone)
+        asked = [(name, endpoint.host, endpoint.port, PROBES[name]) for name, endpoint in endpoints.items()]
+        own = next(node.spec for node in self.cluster.nodes.values() if node.spec.role == "database" and node.spec.zone == zone)
+        asked.append((f"node:{own.name}", own.address, client["direct_port"], PROBES["node"]))
+        targets = [
+            {
+                "endpoint": name, "host": host, "port": port, "lane": lane, **timing,
+                "kind": "read" if name == "reader" else "probe_write",
+                # Fresh connections come one after the other. Kept writes of all zones come at once: the server then
+                # commits and replicates them in one go, at half the cost.
+                "delay_ms": timing["cadence_ms"] * number / zones if lane == "fresh" else 0,
+            }
+            for name, host, port, lanes in asked
+            for lane, timing in lanes.items()
+        ]  # fmt: skip
+        return {
+            "zone": zone, "number": number, "folder": self._inside, "client": client, "targets": targets,
+            "observe": {
+                "node": own.name, "host": own.address, "port": client["direct_port"], "manager_port": client.get("manager_port"),
+            },
+        }  # fmt: skip
+
+    def _load_configs(self, zone: str, number: int) -> Iterator[dict[str, Any]]:
+        for order, workload in enumerate(self.workloads):
+            options = workload.options
+            zones = list(self.cluster.zones) if options.zones == "all" else list(options.zones)
+            if zone not in zones:
+                continue
+            users = options.users // len(zones) + (zones.index(zone) < options.users % len(zones))
+            yield {
+                "process": f"load-{zone}" if not order else f"load{order + 1}-{zone}",
+                "workload": workload.use, "options": dataclasses.asdict(options), "zone": zone,
+                "number": order * len(self.cluster.zones) + number, "place": zones.index(zone), "processes": len(zones),
+                "users": users, "rate_per_s": options.rate_per_s * users / options.users,
+                "seed": self.rng.randrange(2**31), "folder": self._inside,
+                "login": self._login(zone, self.endpoints(zone)["writer"]),
+            }  # fmt: skip
+
+    def alive(self) -> bool:
+        """True; raises ClusterError when a process of probes or load has ended by itself."""
+        for path in self.history.glob("*.exit"):
+            status = path.read_text().strip()
+            raise ClusterError(f"{path.stem} ended while it was needed (status {status}); see nodes/*/{path.stem}.log")
+        return True
+
+    def stop(self) -> None:
+        """Ends probes and load; returns when all have written what they know."""
+        (self.history / "stop").touch()
+        wait_until(lambda: set(self._processes) <= self.readings.noted("stopped"), 20, "probes and load to stop")
+
+    def final_reads(self) -> None:
+        """Reads everything on every database node, each from its own zone, into the history."""
+        nodes = [node.spec for node in self.cluster.nodes.values() if node.spec.role == "database"]
+        workloads = [{"workload": w.use, "options": dataclasses.asdict(w.options)} for w in self.workloads]
+
+        def read(spec: NodeSpec) -> None:
+            config = {
+                "node": spec.name, "folder": self._inside, "workloads": workloads,
+                "login": self._login(spec.zone, host=spec.address),
+            }  # fmt: skip
+            self._in_client(spec.zone, f"final-{spec.name}", "harness.load", "final_reads", config)
+
+        with ThreadPoolExecutor(len(nodes)) as pool:
+            list(pool.map(read, nodes))

@@ -1,0 +1,163 @@
+"""What is done on a cluster, in which order, to measure what a scenario asks?
+
+Steady, broken, healed, recovered, read: one measurement writes one history, and nothing is concluded here. The cluster
+is there before and stays there after: it may have been made for this one measurement, or live on through many.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from harness.clients import Clients
+from harness.clock import SECOND_NS, now_ns, wait_until
+from harness.errors import ClusterError
+from harness.nemesis import Nemesis
+from harness.protocols import Cluster, Node, Progress, Topology
+from harness.recording import Notes
+from harness.scenario import Scenario
+from harness.watch import HostWatch
+
+WARM_UP_S = 2.0  # from the first operation to the beginning of the steady state
+STEADY_WITHIN_S = 60.0
+HEALTH_EVERY_S = 2.0
+AFTER_AT_LEAST_S, AFTER_AT_MOST_S = 5.0, 60.0  # how long is measured after recovery: as long as the outage was
+
+
+@dataclass
+class Measurement:
+    """One scenario measured on a cluster that is formed; `session` as for Clients."""
+
+    scenario: Scenario
+    topology: Topology
+    cluster: Cluster
+    notes: Notes
+    seed: int
+    progress: Progress
+    session: str = ""
+
+    def __post_init__(self) -> None:
+        rng = random.Random(self.seed)
+        self.clients = Clients(
+            self.topology, self.cluster, self.scenario.workloads, self.scenario.path_through, rng, self.session
+        )  # fmt: skip
+        self.readings = self.clients.readings
+        self.rng = rng
+        # On a cluster that lives on, a node's log tells of earlier measurements too.
+        self._logged = {name: len(node.logs()) for name, node in self._databases()} if self.session else {}
+        self.deadline = now_ns() + int(self.scenario.max_runtime_s * SECOND_NS)
+
+    def carry_out(self) -> None:
+        """Measures, breaks, heals, measures on, reads what is left."""
+        self.clients.await_endpoints()
+        self.clients.prepare()
+        self.progress("starting probes and load" if self.scenario.workloads else "starting probes")
+        self.first_at = self.clients.start()
+        with HostWatch(self.notes):
+            self._await_steady()
+            self._break()
+            self._await_recovery()
+            self._measure_on()
+        self._phase("final_reads")
+        self.clients.stop()
+        self._final_reads()
+        self._note_rejoins()
+
+    def _phase(self, name: str, at: int | None = None) -> None:
+        self.notes.write("phase", now_ns() if at is None else at, phase=name)
+
+    def _await_steady(self) -> None:
+        """Waits for a window in which the steady state's bounds held in every zone."""
+        steady = self.scenario.steady_state
+        self._phase("warming_up")
+        self.progress(f"measuring the steady state for {steady.for_s:g} s")
+        since = self.first_at + int(WARM_UP_S * SECOND_NS)
+        last = ""
+        end = since + int(STEADY_WITHIN_S * SECOND_NS)
+        while since < end:
+            until = since + int(steady.for_s * SECOND_NS)
+            self._pass_time(until + SECOND_NS)
+            last = self._below(since, until)
+            if not last:
+                self._phase("steady", since)
+                return
+            self.progress(f"not steady yet: {last}")
+            since = until
+        raise ClusterError(f"no steady state within {STEADY_WITHIN_S:g} s: {last}")
+
+    def _below(self, since: int, until: int) -> str:
+        """Which bound did not hold between two instants, in words; empty when all held."""
+        steady = self.scenario.steady_state
+        for zone in self.cluster.zones:
+            for endpoint, reads, bound in (("writer", False, steady.write_success), ("reader", True, steady.read_success)):
+                ok, asked = self.readings.success(f"probe-{zone}", "kept", endpoint, since, until, reads)
+                if not asked or ok / asked < bound:
+                    return f"{ok} of {asked} probes of the {endpoint} in {zone} were ok"
+        return ""
+
+    def _pass_time(self, until: int) -> None:
+        wait_until(lambda: self.clients.alive() and now_ns() >= until, (until - now_ns()) / SECOND_NS + 10, "time to pass")
+
+    # --- during ---
+
+    def _break(self) -> None:
+        """Lets the nemesis act; heals at once when the run's time is over or the user interrupts."""
+        self._phase("faults")
+        self.nemesis = Nemesis(
+            self.cluster, self.topology, self.scenario.faults, self.readings, self.notes, self.rng,
+            self.scenario.recovery.stable_for_s, self.progress,
+        )  # fmt: skip
+        self.broken_at = now_ns()
+        self.nemesis.start(self.broken_at)
+        try:
+            wait_until(self._over, self.scenario.max_runtime_s + 60, "the faults to end")
+        finally:
+            self.nemesis.stop()
+
+    def _over(self) -> bool:
+        if now_ns() > self.deadline:
+            self.notes.write("aborted", now_ns(), reason=f"max_runtime of {self.scenario.max_runtime_s:g} s is over")
+            return True
+        return self.clients.alive() and not self.nemesis.under_way()
+
+    def _await_recovery(self) -> None:
+        """Waits until clients in every zone are served and every member is healthy; says so either way."""
+        self._phase("recovering")
+        self.progress("waiting for stable recovery")
+        recovery = self.scenario.recovery
+        limit = now_ns() + int(recovery.at_most_s * SECOND_NS)
+        served = False
+        while now_ns() < limit:
+            served = all(self.readings.stable(self.cluster.zones, recovery.stable_for_s, name) for name in ("writer", "reader"))
+            missing = self.topology.healthy(self.cluster)
+            self.notes.write("cluster", now_ns(), healthy=missing is None, missing=missing)
+            if served and missing is None:
+                self.progress("recovered")
+                return
+            self._pass_time(now_ns() + int(HEALTH_EVERY_S * SECOND_NS))
+        self.progress(f"not recovered within {recovery.at_most_s:g} s: {missing if served else 'clients are not served'}")
+
+    def _measure_on(self) -> None:
+        """Goes on measuring for as long as the outage was: the reconnects and the cold caches belong to it."""
+        outage = self.readings.longest_gap_s(self.cluster.zones, self.broken_at)
+        more = min(AFTER_AT_MOST_S, max(AFTER_AT_LEAST_S, outage))
+        self.progress(f"measuring for {more:.0f} s more")
+        self._pass_time(now_ns() + int(more * SECOND_NS))
+
+    # --- after ---
+
+    def _final_reads(self) -> None:
+        self.progress("final reads on every node")
+        roles = self.topology.roles(self.cluster)
+        primaries = [name for name, role in roles.items() if role == "primary"]
+        if len(primaries) == 1:
+            self.notes.write("authority", now_ns(), node=primaries[0])
+        self.clients.final_reads()
+
+    def _note_rejoins(self) -> None:
+        for name, node in self._databases():
+            if way := self.topology.rejoin_way(node.logs()[self._logged.get(name, 0) :]):
+                self.notes.write("rejoin", now_ns(), node=name, way=way)
+
+    def _databases(self) -> list[tuple[str, Node]]:
+        return [(name, node) for name, node in self.cluster.nodes.items() if node.spec.role == "database"]
