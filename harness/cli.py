@@ -260,7 +260,7 @@ def _files(paths: Iterable[Path]) -> Iterator[Path]:
         if not path.is_dir():
             yield path
             continue
-        found = sorted(file for file in path.rglob("*") if file.suffix in SUFFIXES)
+        found = sorted(file for file in path.rglob("*") if file.suffix in SUFFIXES and not file.is_dir())
         if not found:
             raise UsageError(f"{path}: no scenario below this folder (no *.yaml)")
         yield from found

@@ -16,13 +16,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from harness.conditions import Condition
-from harness.errors import UsageError
 from harness.scenario.contradictions import contradictions_in
 from harness.scenario.document import Document, read
 from harness.scenario.fields import fields_of, options
 from harness.scenario.models import file_model, metrics, schema
 from harness.scenario.values import Expectation, FaultPlan, Recovery, Scenario, SteadyState, Use
-from harness.scenario.wording import in_our_words
+from harness.scenario.wording import in_our_words, refusal
 
 __all__ = [
     "Expectation",
@@ -50,7 +49,7 @@ def load(path: Path) -> Scenario:
     try:
         raw: Any = file_model().model_validate(document.value)
     except ValidationError as problems:
-        raise UsageError("\n".join(in_our_words(document, problems))) from None
+        raise refusal(path, in_our_words(document, problems)) from None
     scenario = Scenario(
         name=_name(path),
         path=path,
@@ -69,7 +68,7 @@ def load(path: Path) -> Scenario:
     )
     contradictions = [f"{document.place(steps, key)}: {what}" for steps, key, what in contradictions_in(scenario)]
     if contradictions:
-        raise UsageError("\n".join(contradictions))
+        raise refusal(path, contradictions)
     return scenario
 
 

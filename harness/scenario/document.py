@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -15,22 +16,37 @@ Steps = tuple[str | int, ...]  # the keys and indices that lead to a value: ("fa
 _MAX_BYTES = 256 * 1024
 _MAX_DEPTH = 20
 _MAX_VALUES = 10_000  # after aliases were followed
+_MAX_DIGITS = 100
 _TAG = "tag:yaml.org,2002:"
 
 
 def read(path: Path) -> str:
+    """The text of a scenario file. Raises UsageError for what is no text of a sensible size."""
     try:
-        raw = path.read_bytes()
+        raw, size = _bytes(path)
     except OSError as problem:
         raise UsageError(f"{path}: cannot be read: {problem.strerror}") from None
-    if len(raw) > _MAX_BYTES:
-        raise UsageError(f"{Place(str(path), 1, 1)}: {len(raw)} bytes are too many for a scenario (at most {_MAX_BYTES})")
+    if size > _MAX_BYTES:
+        raise UsageError(f"{Place(str(path), 1, 1)}: {size} bytes are too many for a scenario (at most {_MAX_BYTES})")
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as problem:
         before = raw[: problem.start]
         place = Place(str(path), before.count(b"\n") + 1, problem.start - before.rfind(b"\n"))
         raise UsageError(f"{place}: byte 0x{raw[problem.start]:02x} is not UTF-8; a scenario is a text file in UTF-8") from None
+
+
+def _bytes(path: Path) -> tuple[bytes, int]:
+    """What is in the file, and how much it is; no more than a scenario may hold is read."""
+    about = path.stat()
+    if not stat.S_ISREG(about.st_mode):  # reading it may fail, wait for a writer, or never end
+        raise UsageError(f"{path}: cannot be read: it is {_SORTS.get(stat.S_IFMT(about.st_mode), 'a device')}, not a file")
+    with path.open("rb") as file:
+        raw = file.read(_MAX_BYTES + 1)
+    return raw, max(about.st_size, len(raw))
+
+
+_SORTS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
 
 
 class Document:
@@ -44,7 +60,7 @@ class Document:
         self._places: dict[Steps, tuple[Place, Place]] = {}
         self._budget = _MAX_VALUES
         try:
-            self._refuse_depth(text)
+            self._refuse_excess(text)
             node = yaml.compose(text, Loader=yaml.SafeLoader)
         except yaml.reader.ReaderError as problem:
             before = text[: problem.position]
@@ -75,13 +91,21 @@ class Document:
     def _at(self, mark: Any) -> Place:
         return Place(self._path, mark.line + 1, mark.column + 1)
 
-    def _refuse_depth(self, text: str) -> None:
-        """Before composing, which calls itself once per level."""
-        depth = 0
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
-            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            if depth > _MAX_DEPTH:
-                raise self._stop(event.start_mark, f"nested more than {_MAX_DEPTH} levels deep; no scenario needs that")
+    def _refuse_excess(self, text: str) -> None:
+        """Before composing, which calls itself once per level and keeps every value."""
+        loader = yaml.SafeLoader(text)
+        depth = values = 0
+        try:
+            while loader.check_event():
+                event: Any = loader.get_event()  # type: ignore[no-untyped-call]
+                depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+                values += isinstance(event, yaml.NodeEvent)
+                if depth > _MAX_DEPTH:
+                    raise self._stop(event.start_mark, f"nested more than {_MAX_DEPTH} levels deep; no scenario needs that")
+                if values > _MAX_VALUES:
+                    raise self._stop(event.start_mark, f"more than {_MAX_VALUES} values; no scenario needs that")
+        except (ValueError, OverflowError):  # PyYAML takes an escaped character, or a version, for a number of its own size
+            raise self._stop(loader.get_mark(), "no valid YAML: a number that is out of range") from None
 
     def _plain(self, node: yaml.Node, at: Steps, key: Place | None = None) -> Any:
         place = self._at(node.start_mark)
@@ -101,20 +125,33 @@ class Document:
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode):
                 raise self._stop(key.start_mark, "a key must be a word")
+            self._refuse_control(key)
             if key.value in plain:
                 first = self.place((*at, key.value), key=True).line
-                raise self._stop(key.start_mark, f"the key '{key.value}' is here twice; it is first on line {first}")
+                raise self._stop(key.start_mark, f"the key {key.value[:60]!r} is here twice; it is first on line {first}")
             plain[key.value] = self._plain(value, (*at, key.value), self._at(key.start_mark))
         return plain
 
     def _scalar(self, node: yaml.Node) -> Any:
         kind = node.tag.removeprefix(_TAG)
         if kind in ("str", "timestamp"):
+            self._refuse_control(node)
             return node.value
         if kind not in ("int", "float", "bool", "null"):
-            tag = node.tag.replace(_TAG, "!!")
-            raise self._stop(node.start_mark, f"the tag '{tag}' has no meaning in a scenario; leave it out")
+            tag = node.tag.replace(_TAG, "!!")[:60]
+            raise self._stop(node.start_mark, f"the tag {tag!r} has no meaning in a scenario; leave it out")
         try:
-            return yaml.constructor.SafeConstructor().construct_object(node)
-        except ValueError:
-            raise self._stop(node.start_mark, f"'{node.value:.40}' is no number") from None
+            if len(node.value) <= _MAX_DIGITS:
+                return yaml.constructor.SafeConstructor().construct_object(node)
+        except (ValueError, KeyError, IndexError):  # whatever PyYAML meets when a tag says that a word is a number
+            pass
+        raise self._stop(node.start_mark, f"{node.value[:40]!r} is no {_NAMED.get(kind, 'number')}")
+
+    def _refuse_control(self, node: yaml.Node) -> None:
+        """Escaped, too, such a character has no place in a title or a word: a terminal would obey it."""
+        found = yaml.reader.Reader.NON_PRINTABLE.search(node.value)
+        if found:
+            raise self._stop(node.start_mark, f"character #x{ord(found[0]):04x} may not be in a text")
+
+
+_NAMED = {"bool": "true or false", "null": "null"}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -25,6 +26,8 @@ _WANTED = {
     "dict_type": "a mapping",
     "model_type": "a mapping",
 }
+_MAX_PROBLEMS, _MAX_LENGTH = 20, 1000
+_ONE_LINE = {ord("\n"): "\\n", ord("\r"): "\\r", 0x85: "\\x85", 0x2028: "\\u2028", 0x2029: "\\u2029"}
 _NAMES = {"topology": ("topologies", "use"), "workload": ("workloads", "use"), "faults": ("faults", "inject")}
 
 
@@ -44,6 +47,15 @@ def in_our_words(document: Document, problems: ValidationError) -> list[str]:
             types = dict.fromkeys(_WANTED[error["type"]] for error in errors)
             found.append((document.place(steps), f"expected {' or '.join(types)}, not {shortly(errors[0]['input'])}"))
     return [f"{place}: {what}" for place, what in sorted(found, key=lambda line: (line[0].line, line[0].column))]
+
+
+def refusal(path: Path, problems: Sequence[str]) -> UsageError:
+    """One line for each problem; neither their number nor their length is the file's to choose."""
+    lines = [line.translate(_ONE_LINE) for line in problems[:_MAX_PROBLEMS]]
+    lines = [line if len(line) <= _MAX_LENGTH else f"{line[:_MAX_LENGTH]}…" for line in lines]
+    if len(problems) > _MAX_PROBLEMS:
+        lines.append(f"{path}: and {len(problems) - _MAX_PROBLEMS} problems more")
+    return UsageError("\n".join(lines))
 
 
 def _reworded(error: ErrorDetails) -> Iterator[tuple[Steps, bool, str]]:

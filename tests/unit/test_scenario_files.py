@@ -116,5 +116,5 @@ def test_what_is_no_scenario_at_all_is_refused_in_one_line(tmp_path: Path, conte
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"nowhere\.yaml: cannot be read: No such file"):
         scenario.load(tmp_path / "nowhere.yaml")
-    with pytest.raises(UsageError, match="cannot be read: Is a directory"):
+    with pytest.raises(UsageError, match="cannot be read: it is a folder, not a file"):
         scenario.load(tmp_path)
