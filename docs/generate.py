@@ -61,7 +61,7 @@ FAULT_KEYS = {
     "until": "the condition at which it ends, instead of `for`; needs `at_most`",
     "at_most": "the longest that it lasts, whether the condition came true or not",
 }
-ACTS_ON = {"on_node": "nodes", "between": "zones or nodes", "on_link": "links"}
+ACTS_ON = {"on_node": "nodes", "on_host": "nodes", "between": "zones or nodes", "on_link": "links"}
 # A value's example → what kind of value it is.
 KINDS = {"s": "a duration", "/s": "a rate", "%": "a share"}
 UNITS = {"s": ("a duration", "35s"), "share": ("a percentage", "99.9%"), "count": ("a number", "0")}

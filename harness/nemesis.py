@@ -19,7 +19,7 @@ from harness import conditions, targets
 from harness.clock import SECOND_NS, now_ns
 from harness.conditions import Condition
 from harness.errors import HarnessError
-from harness.protocols import Cluster, Group, LinkFault, NodeFault, Topology, Witness
+from harness.protocols import Cluster, Group, HostFault, LinkFault, NodeFault, Topology, Witness
 from harness.readings import Readings
 from harness.recording import Notes
 from harness.scenario import FaultPlan
@@ -113,6 +113,12 @@ class Nemesis:
             return (
                 [partial(fault.on_node, node) for node in nodes],
                 [witness for node in nodes for witness in fault.witnesses_on_node(cluster, node)],
+            )
+        if isinstance(fault, HostFault):
+            nodes = [cluster.nodes[name] for name in hit.nodes]
+            return (
+                [partial(fault.on_host, cluster, node) for node in nodes],
+                [witness for node in nodes for witness in fault.witnesses_on_host(cluster, node)],
             )
         if isinstance(fault, LinkFault):
             links = [cluster.link(zone, endpoint) for zone, endpoint in hit.links]

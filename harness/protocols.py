@@ -93,8 +93,8 @@ class Node(Protocol):
     def start(self) -> None:
         """Starts the node's server; the address, network and rules stay what they were."""
 
-    def stop(self, grace_s: float) -> None:
-        """Asks the server to end, and kills it after `grace_s` seconds."""
+    def stop(self, grace_s: float) -> bool:
+        """Asks the server to end, and kills it after `grace_s` seconds; whether it ended by itself."""
 
     def kill(self) -> None:
         """SIGKILL to all of the server's processes: clients see a reset."""
@@ -134,14 +134,22 @@ class Group:
         return any(ip_address(address) in ip_network(range_) for range_ in self.ranges)
 
 
+@dataclass(frozen=True)
+class Counted:
+    """How many packets of one direction a cut has dropped, and how many it let through."""
+
+    dropped: int
+    passed: int
+
+
 class Network(Protocol):
     """The network between the nodes; its rules outlive restarts of nodes and end with the run."""
 
     def drop(self, a: Group, b: Group, *, forth: bool = True, back: bool = True) -> AbstractContextManager[None]:
         """Drops packets from `a` to `b` (forth) and from `b` to `a` (back), in one transaction."""
 
-    def dropped(self, a: Group, b: Group) -> int:
-        """How many packets the cut between two groups has dropped; 0 where there is none."""
+    def counted(self, a: Group, b: Group) -> Counted | None:
+        """What the cut between two groups did to packets from `a` to `b`; None where there is no cut."""
 
 
 @dataclass(frozen=True)
@@ -275,6 +283,16 @@ class NodeFault(Protocol):
 
     def on_node(self, node: Node) -> AbstractContextManager[None]: ...
     def witnesses_on_node(self, cluster: Cluster, node: Node) -> Sequence[Witness]: ...
+
+
+@runtime_checkable
+class HostFault(Protocol):
+    """Something that happens to a node together with its network."""
+
+    changes_roles: ClassVar[bool]
+
+    def on_host(self, cluster: Cluster, node: Node) -> AbstractContextManager[None]: ...
+    def witnesses_on_host(self, cluster: Cluster, node: Node) -> Sequence[Witness]: ...
 
 
 @runtime_checkable

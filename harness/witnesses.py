@@ -71,18 +71,64 @@ class Delayed:
 
 
 @dataclass(frozen=True)
+class ServerRuns:
+    """Whether a node's server is there, looked at in the node itself: `runs` or `gone`."""
+
+    node: Node
+    expected: str
+    normal: str = "runs"
+
+    @property
+    def vantage(self) -> str:
+        return f"the processes of {self.node.spec.name}"
+
+    def look(self) -> str:
+        return "runs" if self.node.running() else "gone"
+
+
+@dataclass(frozen=True)
 class PacketsDropped:
     """Whether a cut between two groups is there and drops packets; without one, that no rule was left behind."""
 
     cluster: Cluster
     a: Group
     b: Group
-    vantage: str = "packet counter"
     normal: str = "no packet dropped"
     expected: str = "packets dropped"
 
+    @property
+    def vantage(self) -> str:
+        return f"packet counter of {self.a.name}"
+
     def look(self) -> str:
-        return self.expected if self.cluster.network.dropped(self.a, self.b) else self.normal
+        counted = [self.cluster.network.counted(*way) for way in ((self.a, self.b), (self.b, self.a))]
+        return self.expected if any(found and found.dropped for found in counted) else self.normal
+
+
+@dataclass(frozen=True)
+class PacketsOneWay:
+    """What a cut does to the packets of one direction: `dropped` or `let through`, once there were any."""
+
+    cluster: Cluster
+    source: Group
+    target: Group
+    expected: str
+    normal: str = "no cut"
+
+    @property
+    def vantage(self) -> str:
+        return f"packet counter from {self.source.name} to {self.target.name}"
+
+    def look(self) -> str:
+        counted = self.cluster.network.counted(self.source, self.target)
+        if counted is None:
+            return "no cut"
+        return "dropped" if counted.dropped else "let through" if counted.passed else "no packet"
+
+
+def from_every_zone(cluster: Cluster, node: Node, expected: str) -> Sequence[Witness]:
+    """From every zone's client node, one server."""
+    return [Answer(cluster, cluster.client(zone), node, expected) for zone in cluster.zones]
 
 
 def members(cluster: Cluster, group: Group) -> list[Node]:
@@ -92,7 +138,10 @@ def members(cluster: Cluster, group: Group) -> list[Node]:
 
 
 def across(cluster: Cluster, a: Group, b: Group, expected: str) -> Sequence[Witness]:
-    """From every client node on one side, the first server of each kind on the other."""
+    """From every client node on one side, the first server of the other side.
+
+    A question needs both ways: with one of them cut, both sides hear nothing.
+    """
     return [
         Answer(cluster, cluster.client(zone), node, expected)
         for near, far in ((a, b), (b, a))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from harness.protocols import Cluster, Group, Network, Witness
-from harness.witnesses import PacketsDropped, across, within
+from harness.witnesses import PacketsDropped, PacketsOneWay, across, within
 
 
 @dataclass(frozen=True)
@@ -27,4 +27,8 @@ class Partition:
         return network.drop(a, b, forth=self.direction != "in", back=self.direction != "out")
 
     def witnesses_between(self, cluster: Cluster, a: Group, b: Group) -> Sequence[Witness]:
-        return [*across(cluster, a, b, expected="silent"), *within(cluster, a), PacketsDropped(cluster, a, b)]
+        seen = [*across(cluster, a, b, expected="silent"), *within(cluster, a)]
+        if self.direction == "both":
+            return [*seen, PacketsDropped(cluster, a, b)]
+        lost, heard = ((a, b), (b, a)) if self.direction == "out" else ((b, a), (a, b))
+        return [*seen, PacketsOneWay(cluster, *lost, expected="dropped"), PacketsOneWay(cluster, *heard, expected="let through")]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from harness.protocols import Cluster, Node, Witness
-from harness.witnesses import Answer
+from harness.witnesses import from_every_zone
 
 
 @dataclass(frozen=True)
@@ -26,4 +26,4 @@ class Pause:
             node.resume()
 
     def witnesses_on_node(self, cluster: Cluster, node: Node) -> Sequence[Witness]:
-        return [Answer(cluster, cluster.client(zone), node, expected="silent") for zone in cluster.zones]
+        return from_every_zone(cluster, node, expected="silent")

@@ -1,8 +1,9 @@
 """How is the network between two groups of nodes cut, at one instant, and healed?
 
-One nftables table of the bridge family per run, on the host's network. Every cut is a chain of its own,
-added and deleted in one transaction. The rules lie on the bridge, not in a node, so they stay in force
-when a node restarts; nothing but the run's own table is ever touched.
+One nftables table of the bridge family per run, on the host's network. Every cut is a chain of its own, added and
+deleted in one transaction, which counts the packets of each direction: those that it drops, or lets through. The rules
+lie on the bridge, not in a node, so they stay in force when a node restarts; nothing but the run's own table is ever
+touched.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from harness.protocols import Group
+from harness.protocols import Counted, Group
 
 Run = Callable[[str], str]  # an nft script → what it printed; raises ClusterError when nft refused it
 
@@ -33,9 +34,9 @@ class Packets:
         """
         chain = _chain(a, b)
         rules = [
-            f"add rule bridge {self.table} {chain} ip saddr {_set(source)} ip daddr {_set(target)} counter drop"
-            for source, target, wanted in ((a, b, forth), (b, a, back))
-            if wanted
+            f"add rule bridge {self.table} {chain} ip saddr {_set(source)} ip daddr {_set(target)} counter"
+            f' {"drop" if cut else ""} comment "{_from(source)}"'
+            for source, target, cut in ((a, b, forth), (b, a, back))
         ]
         # `create` refuses a chain that is there: two cuts of one place would heal each other.
         self.run(
@@ -47,16 +48,15 @@ class Packets:
         finally:
             self.run(f"flush chain bridge {self.table} {chain}\ndelete chain bridge {self.table} {chain}")
 
-    def dropped(self, a: Group, b: Group) -> int:
-        """How many packets the cut between two groups has dropped; 0 where there is none."""
+    def counted(self, a: Group, b: Group) -> Counted | None:
+        """What the cut between two groups did to packets from `a` to `b`; None where there is no cut."""
         listed = json.loads(self.run(f"add table bridge {self.table}\nlist table bridge {self.table}"))
-        return sum(
-            part["counter"]["packets"]
-            for entry in listed["nftables"]
-            if (rule := entry.get("rule")) and rule["chain"] == _chain(a, b)
-            for part in rule["expr"]
-            if "counter" in part
-        )
+        for entry in listed["nftables"]:
+            rule = entry.get("rule")
+            if rule and rule["chain"] == _chain(a, b) and rule["comment"] == _from(a):
+                packets = next(part["counter"]["packets"] for part in rule["expr"] if "counter" in part)
+                return Counted(packets, 0) if any("drop" in part for part in rule["expr"]) else Counted(0, packets)
+        return None
 
     def remove(self) -> None:
         """Deletes the run's table, with all that is in it."""
@@ -65,8 +65,18 @@ class Packets:
 
 
 def _chain(a: Group, b: Group) -> str:
-    """One name for one place, of characters that nft takes."""
-    return "cut_" + hashlib.sha256(f"{a.ranges}|{b.ranges}".encode()).hexdigest()[:12]
+    """One name for one place, from whichever side it is named."""
+    return f"cut_{_digest('|'.join(sorted((str(a.ranges), str(b.ranges)))))}"
+
+
+def _from(group: Group) -> str:
+    """Marks a rule with whose packets it counts."""
+    return f"from_{_digest(str(group.ranges))}"
+
+
+def _digest(text: str) -> str:
+    """Of characters that nft takes."""
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _set(group: Group) -> str:

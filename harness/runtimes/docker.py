@@ -47,6 +47,9 @@ SUBNETS = ipaddress.IPv4Network("198.18.0.0/15")
 # A node's PID 1: it reaps whatever is left to it and starts its own child again when all processes are killed.
 INIT = ("/bin/sh", "-c", "while :; do sleep 3600 & wait; done")
 CLIENT_CPU_SHARES = 32 * 1024  # a container has 1024 unless told
+# Connections whose processes were killed are forgotten within a second, not told of for minutes: a host that was lost
+# knows none of them when it is back.
+FORGETFUL = {"net.ipv4.tcp_orphan_retries": "1"}
 AT_ONCE = 8  # containers started or removed at the same time
 
 # The supervisor takes Ryuk's part: it also removes packet rules, and needs no image of its own.
@@ -89,12 +92,14 @@ class DockerNode:
         if ran.status:
             raise ClusterError(f"{self.spec.name}: its server could not be started: {ran.out.strip()}")
 
-    def stop(self, grace_s: float) -> None:
+    def stop(self, grace_s: float) -> bool:
         self.run("sh", "-c", f"kill -TERM $(cat {PID_FILE})")
         try:
             wait_until(lambda: not self.running(), grace_s, f"{self.spec.name}'s server to end")
         except ClusterError:
             self.kill()
+            return False
+        return True
 
     def kill(self) -> None:
         # -1 is every process of the node but PID 1 and this shell: no time in which some are left.
@@ -296,6 +301,7 @@ class Docker:
             networking_config={network: EndpointConfig("1.41", ipv4_address=spec.address)},
             hostname=spec.name,
             labels=_labels(run_id),
+            sysctls=FORGETFUL,
             **extra,
         )
         return DockerNode(spec, _started(container, spec.name), self._engine)

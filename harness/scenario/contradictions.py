@@ -18,7 +18,7 @@ from harness.scenario.wording import shortly
 
 Contradiction = tuple[Steps, bool, str]  # where, whether the key is meant rather than its value, and what
 
-_SORTS = {"on_node": ("nodes",), "between": ("zones", "nodes"), "on_link": ("links",)}
+_SORTS = {"on_node": ("nodes",), "on_host": ("nodes",), "between": ("zones", "nodes"), "on_link": ("links",)}
 _EXAMPLE = {"nodes": "writer", "zones": "zone of writer", "links": "clients"}
 
 

@@ -1,4 +1,4 @@
-"""The smallest topology: one TCP server a zone that answers a byte, and notes the datagrams that reach it."""
+"""The smallest topology: one TCP server a zone that answers a byte, and notes datagrams and that it was asked to end."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from harness.witnesses import LOOK
 
 PORT = 7000
 QUESTION = b"?"
+ENDED = "asked to end"
 SERVER = f"""
-import socket, threading
+import os, signal, socket, threading
+signal.signal(signal.SIGTERM, lambda *_: (print("{ENDED}", flush=True), os._exit(0)))
 def datagrams():
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as heard:
         heard.bind(("0.0.0.0", {PORT}))

@@ -10,13 +10,37 @@ from harness.clock import wait_until
 from harness.errors import ClusterError
 from harness.faults.crash import Crash
 from harness.faults.latency import Latency
+from harness.faults.lose_host import LoseHost
 from harness.faults.partition import Partition
 from harness.faults.pause import Pause
+from harness.faults.restart import Restart
 from harness.layout import TOXIPROXY_API
 from harness.protocols import Cluster, Group, Limits, Witness
-from tests.conformance.echo import PORT, seen, send_datagram
+from tests.conformance.echo import ENDED, PORT, seen, send_datagram
 
 ZONES = ("az-a", "az-b", "az-c")
+PID_FILE = "/run/harness/server.pid"
+# Holds a connection, asks on it once a file is there, and says what it hears.
+HELD = """
+import pathlib, socket, time
+with socket.create_connection(("{address}", {port})) as held:
+    held.sendall(b"?")
+    held.recv(1)
+    print("connected", flush=True)
+    while not pathlib.Path("/run/harness/ask").exists():
+        time.sleep(0.05)
+    try:
+        held.sendall(b"?")
+        held.settimeout(1)
+        print("answered" if held.recv(1) else "closed", flush=True)
+    except TimeoutError:
+        print("nothing", flush=True)
+    try:
+        held.settimeout(None)
+        print("answered" if held.recv(1) else "closed", flush=True)
+    except ConnectionResetError:
+        print("reset", flush=True)
+"""
 
 
 def others(cluster: Cluster, zone: str) -> Group:
@@ -58,6 +82,53 @@ def test_a_crash_is_witnessed_from_every_zone_and_healed(cluster: Cluster) -> No
     wait_until(lambda: all_see(witnesses, normal=True), 10, "the crash to be healed")
 
 
+def test_a_restarted_server_was_asked_to_end(cluster: Cluster) -> None:
+    node = cluster.nodes["echo-az-c"]
+    witnesses = list(Restart().witnesses_on_node(cluster, node))
+    before = node.logs().count(ENDED)
+    with Restart().on_node(node):
+        assert node.logs().count(ENDED) == before + 1
+        assert all_see(witnesses, normal=False)
+    wait_until(lambda: all_see(witnesses, normal=True), 10, "the server to answer again")
+
+
+def test_a_server_that_does_not_end_within_its_grace_is_started_again_and_said(cluster: Cluster) -> None:
+    node = cluster.nodes["echo-az-c"]
+    node.run("sh", "-c", f"kill -STOP $(cat {PID_FILE})")  # it is asked, and cannot answer
+    with pytest.raises(ClusterError, match=r"echo-az-c's server did not end within 0.5 s"), Restart(grace_s=0.5).on_node(node):
+        pass
+    wait_until(lambda: seen(cluster, "az-a", "az-c") == "answers", 10, "the server to answer again")
+
+
+def test_a_lost_host_is_silent_and_boots(cluster: Cluster) -> None:
+    node = cluster.nodes["echo-az-b"]
+    witnesses = list(LoseHost().witnesses_on_host(cluster, node))
+    assert all_see(witnesses, normal=True)
+    with LoseHost().on_host(cluster, node):
+        assert {seen(cluster, zone, "az-b") for zone in ZONES} == {"silent"}
+        assert not node.running()
+        assert all_see(witnesses, normal=False)
+    wait_until(lambda: all_see(witnesses, normal=True), 10, "the host to be there again")
+
+
+def test_no_connection_of_a_lost_host_is_reset(cluster: Cluster) -> None:
+    node, client = cluster.nodes["echo-az-b"], cluster.client("az-a")
+    client.put("/run/harness/held.py", HELD.format(address=node.spec.address, port=PORT))
+    client.spawn("python3", "/run/harness/held.py", log="held")
+
+    def said() -> str:
+        return client.run("cat", "/var/log/harness/held.log").out
+
+    wait_until(lambda: "connected" in said(), 10, "a client to be connected")
+    with LoseHost().on_host(cluster, node):
+        client.put("/run/harness/ask", "")
+        wait_until(lambda: len(said().split()) > 1, 10, "the client to have asked")
+        assert said().split() == ["connected", "nothing"]
+    # The kernel of a host that booted knows no old connection, and says so to whoever goes on asking.
+    wait_until(lambda: said().split()[2:] == ["reset"], 30, "the client to hear of it")
+    wait_until(lambda: seen(cluster, "az-a", "az-b") == "answers", 10, "the server to answer again")
+
+
 def test_a_paused_server_takes_connections_and_is_silent(cluster: Cluster) -> None:
     node = cluster.nodes["echo-az-c"]
     witnesses = list(Pause().witnesses_on_node(cluster, node))
@@ -74,6 +145,24 @@ def test_a_partition_silences_across_it_and_nothing_else(cluster: Cluster) -> No
         assert seen(cluster, "az-a", "az-b") == seen(cluster, "az-b", "az-a") == seen(cluster, "az-c", "az-a") == "silent"
         assert seen(cluster, "az-a", "az-a") == seen(cluster, "az-b", "az-c") == "answers"
         assert all_see(witnesses, normal=False)
+    assert all_see(witnesses, normal=True)
+
+
+@pytest.mark.parametrize("direction", ["out", "in"])
+@pytest.mark.parametrize("whole_zone", [True, False], ids=["zone", "node"])
+def test_the_witnesses_of_a_one_way_cut_see_which_way_it_goes(cluster: Cluster, direction: str, whole_zone: bool) -> None:
+    node = cluster.nodes["echo-az-a"]
+    a = cluster.zone_group("az-a") if whole_zone else Group(node.spec.name, (node.spec.address,))
+    b = others(cluster, "az-a")
+    one_way = Partition(direction=direction)  # type: ignore[arg-type]
+    witnesses = list(one_way.witnesses_between(cluster, a, b))
+    reverse = list(Partition(direction="in" if direction == "out" else "out").witnesses_between(cluster, a, b))
+    assert all_see(witnesses, normal=True)
+    with one_way.between(cluster.network, a, b):
+        if not whole_zone:  # as every real server would, it says something unasked
+            send_datagram(cluster, "az-a", "az-b", "unasked")
+        assert all_see(witnesses, normal=False)
+        assert not any(all_see([witness], normal=False) for witness in reverse if "packet counter" in witness.vantage)
     assert all_see(witnesses, normal=True)
 
 

@@ -14,8 +14,10 @@ import pytest
 from harness import runner, scenario
 from harness.faults.crash import Crash
 from harness.faults.latency import Latency
+from harness.faults.lose_host import LoseHost
 from harness.faults.partition import Partition
 from harness.faults.pause import Pause
+from harness.faults.restart import Restart
 from harness.verdict import Verdict
 
 SCENARIO = """
@@ -42,10 +44,13 @@ def nothing(*_: Any) -> AbstractContextManager[None]:
     [
         ("crash", "writer", "direct", Crash, "on_node"),
         ("pause", "writer", "direct", Pause, "on_node"),
+        ("restart", "writer", "direct", Restart, "on_node"),
+        ("lose_host", "writer", "direct", LoseHost, "on_host"),
         ("partition", "zone of writer", "direct", Partition, "between"),
+        ("partition, direction: out", "writer", "direct", Partition, "between"),
         ("latency, delay: 100ms", "clients", "toxiproxy", Latency, "on_link"),
     ],
-    ids=["crash", "pause", "partition", "latency"],
+    ids=["crash", "pause", "restart", "lose_host", "partition", "one_way", "latency"],
 )
 def test_a_fault_that_does_nothing_makes_the_run_unknown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str, target: str, path: str, cls: type[Any], method: str
@@ -55,6 +60,6 @@ def test_a_fault_that_does_nothing_makes_the_run_unknown(
     monkeypatch.setattr(cls, method, nothing)
     ended = runner.run(scenario.load(file), runtime="docker", reports=tmp_path / "reports", seed=1)
     assert ended.verdict is Verdict.UNKNOWN, ended.reason
-    assert cls.__name__.lower() in ended.reason
+    assert fault.partition(",")[0] in ended.reason
     witness = next(finding for finding in ended.findings if finding["checker"] == "witness")
     assert witness["verdict"] == "unknown"

@@ -128,7 +128,7 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
 @pytest.mark.parametrize(
     ("page", "contracts"),
     [
-        ("add-a-fault", (protocols.NodeFault, protocols.LinkFault, protocols.NetworkFault)),
+        ("add-a-fault", (protocols.NodeFault, protocols.HostFault, protocols.LinkFault, protocols.NetworkFault)),
         ("add-a-topology", (protocols.Topology,)),
         ("add-a-checker", (protocols.Checker,)),
     ],
