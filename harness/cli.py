@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 import click
 
 from harness.errors import HarnessError, RuntimeUnavailable, UsageError
+from harness.plain import plain
 
 if TYPE_CHECKING:
     from harness.scenario import Scenario
@@ -74,7 +75,7 @@ def _failed(problem: Exception, shown: bool) -> int:
 
 
 def _complain(text: str) -> None:
-    click.echo(text, err=True)
+    click.echo(plain(text), err=True)
 
 
 class _Command(click.Command):
@@ -212,14 +213,14 @@ def _say(folder: Path) -> str:
     result = json.loads((folder / "result.json").read_text("utf-8"))
     report = str(folder / "report.html")
     Console().print(console.summary(result))
-    click.echo(f"\n{result['verdict'].upper()}: {result['reason']}\n{report}")
+    click.echo(plain(f"\n{result['verdict'].upper()}: {result['reason']}\n{report}"))
     return report
 
 
 def _progress() -> Callable[[str], None]:
     """Says on stderr what is going on, with the seconds since the run began."""
     began = time.monotonic()
-    return lambda text: click.echo(f"{time.monotonic() - began:7.1f} s  {text}", err=True)
+    return lambda text: _complain(f"{time.monotonic() - began:7.1f} s  {text}")
 
 
 def _sum_up(ended: Sequence[_Ended]) -> None:
@@ -231,7 +232,7 @@ def _sum_up(ended: Sequence[_Ended]) -> None:
     styles = {0: "green", 1: "bold red", UNKNOWN: "yellow"}
     for end in ended:
         table.add_row(
-            end.scenario, Text(end.verdict.upper(), styles.get(end.code, "bold red")), Text(end.reason), Text(end.report)
+            end.scenario, Text(end.verdict.upper(), styles.get(end.code, "bold red")), Text(plain(end.reason)), Text(end.report)
         )
     Console().print(table)
 

@@ -171,7 +171,9 @@ def read_lines(path: Path, since: int = 0) -> Iterator[dict[str, Any]]:
                 return
             try:
                 value = json.loads(line)
-            except json.JSONDecodeError:
+            except ValueError:  # no JSON, or no UTF-8
                 continue
+            if b"\\ud" in line.lower():  # half a pair of surrogates can be written in JSON, and nowhere else
+                value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
             if isinstance(value, dict):
                 yield value

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.history import History
+from harness.plain import plain
 from harness.reporters import _shown
 
 _STYLES = {"pass": "bold green", "fail": "bold red", "unknown": "bold yellow", "": ""}
@@ -34,15 +35,17 @@ def summary(result: Mapping[str, Any]) -> RenderableType:
     """The result for a terminal; texts from outside are never read as rich's markup."""
     verdict = result["verdict"]
     parts: list[RenderableType] = [
-        Text.assemble((f"{_shown.MARKS[verdict]} {_shown.WORDS[verdict]}", _STYLES[verdict]), ("  " + result["title"], "bold")),
-        Text(" ".join(_shown.in_words(result))),
+        Text.assemble(
+            (f"{_shown.MARKS[verdict]} {_shown.WORDS[verdict]}", _STYLES[verdict]), ("  " + plain(result["title"]), "bold")
+        ),
+        Text(plain(" ".join(_shown.in_words(result)))),
     ]
     if verdict != "pass":
-        parts.append(Text.assemble(("Why: ", "bold"), result["reason"]))
+        parts.append(Text.assemble(("Why: ", "bold"), plain(result["reason"])))
     parts += [Text(""), _figures(result)]
     for fault in result["faults"]:
         if not fault["witnessed"]:
-            parts.append(Text(f"The fault {fault['id']} was not witnessed{_because(fault)}", _STYLES["unknown"]))
+            parts.append(Text(plain(f"The fault {fault['id']} was not witnessed{_because(fault)}"), _STYLES["unknown"]))
     return Group(*parts)
 
 
@@ -57,5 +60,5 @@ def _figures(result: Mapping[str, Any]) -> Table:
     for card in _shown.cards(result):
         style = _STYLES[card.verdict]
         row = (_shown.MARKS.get(card.verdict, ""), card.title, card.value, card.bounds, card.bound)
-        table.add_row(*(Text(cell, style if i in (0, 2) else "") for i, cell in enumerate(row)))
+        table.add_row(*(Text(plain(cell), style if i in (0, 2) else "") for i, cell in enumerate(row)))
     return table

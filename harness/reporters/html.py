@@ -37,7 +37,7 @@ class Html:
     def write(self, folder: Path, history: History, result: Mapping[str, Any]) -> Path:
         """Writes `folder`/report.html and returns it."""
         path = folder / "report.html"
-        path.write_text(page(folder, history, result), encoding="utf-8", newline="\n")
+        path.write_text(page(folder, history, result), encoding="utf-8", errors="replace", newline="\n")
         return path
 
 

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from harness.history import History
+from harness.plain import plain
 from harness.reporters import _shown
 
 # Inside a table cell or a sentence these would be markup, or a mention of someone.
-_MARKUP = re.compile(r"([\\`*_{}\[\]<>#|~@])")
+_MARKUP = re.compile(r"([\\`*_{}\[\]<>#|~&$!])")
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Markdown:
     def write(self, folder: Path, history: History, result: Mapping[str, Any]) -> Path:
         """Writes `folder`/summary.md and returns it."""
         path = folder / "summary.md"
-        path.write_text("\n".join(_lines(folder, history, result)) + "\n", "utf-8")
+        path.write_text("\n".join(_lines(folder, history, result)) + "\n", "utf-8", errors="replace")
         return path
 
 
@@ -41,9 +42,11 @@ def _lines(folder: Path, history: History, result: Mapping[str, Any]) -> Iterato
     yield from _section("What did not pass", _findings(f for f in result["findings"] if f["verdict"] != "pass"))
     yield from ("", "<details><summary>All findings</summary>", "", *_findings(result["findings"]), "", "</details>")
     yield "\n### Again\n"
-    yield f"```sh\n{_shown.reproduce(history, result)}"
-    yield f"{_shown.judge_again(folder)}   # the same findings, from the history alone\n```"
-    yield f"\nReport: `{_shown.folder_of(folder)}/report.html` · {_ran(result)}"
+    yield from _code(
+        _shown.reproduce(history, result),
+        f"{_shown.judge_again(folder)}   # the same findings, from the history alone",
+    )
+    yield f"\nReport: {text(_shown.folder_of(folder))}/report.html · {_ran(result)}"
 
 
 def _ran(result: Mapping[str, Any]) -> str:
@@ -106,4 +109,14 @@ def _mark(verdict: str) -> str:
 
 def text(value: object) -> str:
     """Any text as one line in which nothing is markup."""
-    return _MARKUP.sub(r"\\\1", " ".join(str(value).split()))
+    # An escaped @ would still mention someone: what looks for it looks at the finished page.
+    return _MARKUP.sub(r"\\\1", plain(" ".join(str(value).split()))).replace("@", "@\u200b")
+
+
+def _code(*lines: str) -> Iterator[str]:
+    """Lines of a shell, fenced by more backticks than are in them."""
+    shown = [plain(line.replace("\n", "\ufffd")) for line in lines]
+    fence = "`" * max([3, *(1 + len(ticks) for ticks in re.findall("`+", "".join(shown)))])
+    yield f"{fence}sh"
+    yield from shown
+    yield fence
