@@ -204,6 +204,22 @@ class Cluster(Protocol):
         """The client node of a zone."""
 
     def link(self, zone: str, endpoint: str) -> Link: ...
+    def entrance(self, zone: str, endpoint: str) -> tuple[str, int]:
+        """Where programs on this machine reach a zone's endpoint: an address of loopback, which leads through its Toxiproxy."""
+
+    def restore(self) -> None:
+        """Heals whatever any fault left: rules, toxics, paused nodes, servers that do not run; ends clients' processes."""
+
+    def keep(self, state: Path, for_s: float | None) -> None:
+        """From now on the cluster outlives this process: its supervisor keeps it, for `for_s` seconds at most.
+
+        `state` is the folder in which others find it; the supervisor removes it with the cluster.
+        """
+
+    @property
+    def supervisor(self) -> str:
+        """The process that removes the cluster in the end, by `harness.supervisor.identity`."""
+
     def versions(self) -> Mapping[str, str]:
         """What runs: each image's or server's version."""
 
@@ -239,7 +255,14 @@ class Topology(Protocol):
     def rejoin_way(self, log: str) -> str | None:
         """How a node came back as a replica (`rewind`, …), from its own log; None when the log does not say."""
 
+    @property
+    def secrets(self) -> dict[str, str]:
+        """The passwords that it made for its cluster, by name; who attaches to that cluster later puts them back in."""
+
     def endpoints(self, zone: str) -> Mapping[str, Endpoint]: ...
+    def dsn(self, host: str, port: int) -> str:
+        """What a program pastes to connect to an endpoint at that address, password included."""
+
     def client_config(self, zone: str) -> Mapping[str, Any]:
         """What a client node needs to log in: protocol, user, database, password."""
 
@@ -254,6 +277,12 @@ class Runtime(Protocol):
 
         `folder` is the run's folder: client nodes have its `history` mounted, nodes log below its `nodes`.
         """
+
+    def attach(self, run_id: str, topology: Topology, folder: Path) -> Cluster:
+        """A cluster that another process launched and that lives on. Raises ClusterError when it is not whole."""
+
+    def remove(self, run_id: str) -> None:
+        """Removes whatever is left of a run; safe to call twice."""
 
 
 # --- faults --------------------------------------------------------------------------------------------------

@@ -6,28 +6,33 @@ Record first, judge later: `record` writes a history and nothing else; everythin
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 import os
 import platform
 import secrets
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
-from harness import archive, judging, registry
+from harness import archive, judging, living, registry, runtimes
 from harness.clients import PROBES
 from harness.clock import now_ns
-from harness.errors import HarnessError, RuntimeUnavailable, UsageError
+from harness.errors import HarnessError, UsageError
 from harness.layout import Plan, client_nodes
+from harness.living import Living
 from harness.measurement import Measurement
 from harness.protocols import Cluster, NodeSpec, Progress, Runtime, Topology
 from harness.recording import Notes
 from harness.scenario import Scenario, as_run
 from harness.verdict import Verdict
+
+During = Callable[[Measurement], AbstractContextManager[object]]
 
 REPORTERS = ("json", "markdown", "junit", "html")
 
@@ -40,6 +45,10 @@ class RunResult:
     reason: str
     findings: Sequence[Mapping[str, Any]]
     folder: Path
+
+
+def _unwatched(_: Measurement) -> AbstractContextManager[object]:
+    return nullcontext()
 
 
 def run(
@@ -55,16 +64,56 @@ def run(
     Raises RuntimeUnavailable when this machine cannot start the nodes, UsageError for an unknown runtime. What goes
     wrong once the cluster is being started ends in a report whose verdict is UNKNOWN.
     """
-    chosen = _runtime(runtime, scenario, progress)
-    folder = _new_folder(reports, scenario.name)
-    (folder / "scenario.yaml").write_text(scenario.text, encoding="utf-8")
-    record(scenario, chosen, folder, secrets.randbelow(2**31) if seed is None else seed, progress)
+    chosen = runtimes.called(runtime, scenario.images, progress)
+    folder = _new_folder(reports, scenario)
+    record(scenario, chosen, folder, _drawn(seed), progress)
+    return conclude(folder, progress)
+
+
+def measure(
+    scenario: Scenario,
+    cluster: Living,
+    *,
+    reports: Path = Path("reports"),
+    seed: int | None = None,
+    progress: Progress = print,
+    during: During = _unwatched,
+) -> RunResult:
+    """Measures a scenario on a cluster that lives on, which is left healed; reports as `run` does.
+
+    `during(measurement)` is a context that lasts as long as the measurement. Raises UsageError when somebody else uses
+    the cluster, ClusterError when it is not whole.
+    """
+    folder = _new_folder(reports, scenario)
+    session, drawn = secrets.token_hex(4), _drawn(seed)
+    try:
+        with (
+            living.measured(cluster, scenario.title, session, folder) as (topology, attached),
+            _recorded(attached.folder / "history" / session, progress) as notes,
+        ):
+            notes.write("run", now_ns(), **_first_event(scenario, topology, cluster.runtime, drawn))
+            note_layout(notes, scenario, topology, attached)
+            taken = Measurement(scenario, topology, attached, notes, drawn, progress, session)
+            with during(taken):
+                taken.carry_out()
+    except UsageError:
+        shutil.rmtree(folder)
+        raise
+    return conclude(folder, progress)
+
+
+def conclude(folder: Path, progress: Progress) -> RunResult:
+    """Judges a run's folder, writes its reports, and lets `latest` point to it."""
     progress("judging")
     archive.write(folder / "history")
     result = judging.judge_folder(folder)
     write_reports(folder, result)
     _point_latest(folder)
     return RunResult(Verdict(result["verdict"]), result["reason"], result["findings"], folder)
+
+
+def _drawn(seed: int | None) -> int:
+    return secrets.randbelow(2**31) if seed is None else seed
 
 
 def write_reports(folder: Path, result: Mapping[str, Any]) -> None:
@@ -76,27 +125,15 @@ def write_reports(folder: Path, result: Mapping[str, Any]) -> None:
         registry.find("reporters", name)().write(folder, told, result)
 
 
-def _runtime(name: str, scenario: Scenario, progress: Progress) -> Runtime:
-    if name == "local":
-        raise RuntimeUnavailable("the embedded runtime is not there yet; use --runtime docker")
-    if name not in ("auto", "docker"):
-        raise UsageError(f"no runtime called '{name}'; known: auto, docker, local")
-    try:
-        from harness.runtimes.docker import Docker, engine  # noqa: PLC0415 (an optional extra)
-    except ImportError as problem:
-        raise RuntimeUnavailable(f"the docker runtime needs {problem.name}: pip install 'failover-harness[docker]'") from None
-    engine()
-    return Docker(images=scenario.images, progress=progress)
-
-
-def _new_folder(reports: Path, scenario: str) -> Path:
+def _new_folder(reports: Path, scenario: Scenario) -> Path:
     moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
     for attempt in range(100):
-        folder = reports / scenario / (moment if not attempt else f"{moment}-{attempt}")
+        folder = reports / scenario.name / (moment if not attempt else f"{moment}-{attempt}")
         with suppress(FileExistsError):
             (folder / "history").mkdir(parents=True)
+            (folder / "scenario.yaml").write_text(scenario.text, encoding="utf-8")
             return folder
-    raise UsageError(f"{reports / scenario}: a hundred runs began in this second")
+    raise UsageError(f"{reports / scenario.name}: a hundred runs began in this second")
 
 
 def _point_latest(folder: Path) -> None:
@@ -110,16 +147,23 @@ def _point_latest(folder: Path) -> None:
 
 def record(scenario: Scenario, runtime: Runtime, folder: Path, seed: int, progress: Progress) -> None:
     """Carries a scenario out and leaves its history in `folder/history`, whatever happens on the way."""
-    notes = Notes(folder / "history" / "events.jsonl")
     topology: Topology = scenario.topology.options
-    notes.write("run", now_ns(), **_first_event(scenario, topology, runtime, seed))
-    try:
+    with _recorded(folder / "history", progress) as notes:
+        notes.write("run", now_ns(), **_first_event(scenario, topology, runtime.name, seed))
         notes.write("phase", now_ns(), phase="forming")
         with runtime.launch(topology, folder) as cluster:
             topology.form(cluster, progress)
             note_layout(notes, scenario, topology, cluster)
             Measurement(scenario, topology, cluster, notes, seed, progress).carry_out()
             progress("removing the nodes")
+
+
+@contextmanager
+def _recorded(history: Path, progress: Progress) -> Iterator[Notes]:
+    """The notes of a history, into which whatever goes wrong is written, too; what is the harness's own fault is raised."""
+    notes = Notes(history / "events.jsonl")
+    try:
+        yield notes
     except HarnessError as problem:
         progress(str(problem))
         notes.write("aborted", now_ns(), reason=str(problem))
@@ -134,15 +178,16 @@ def record(scenario: Scenario, runtime: Runtime, folder: Path, seed: int, progre
         notes.close()
 
 
-def _first_event(scenario: Scenario, topology: Topology, runtime: Runtime, seed: int) -> dict[str, Any]:
+def _first_event(scenario: Scenario, topology: Topology, runtime: str, seed: int) -> dict[str, Any]:
     plan = Plan(IPv4Network("198.18.0.0/20"), topology.zones)
-    planned = [*topology.nodes(plan.addresses()), *client_nodes(plan, topology)]
+    copy: Topology = dataclasses.replace(topology)  # type: ignore[type-var]  # one that is laid out remembers where
+    planned = [*copy.nodes(plan.addresses()), *client_nodes(plan, copy)]
     workloads = [workload.options for workload in scenario.workloads]
     told = as_run(scenario)
     told["topology"] |= {"zones": list(topology.zones), "nodes": [_told(spec) for spec in planned]}
     return told | {
         "seed": seed,
-        "runtime": runtime.name,
+        "runtime": runtime,
         "started_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "probes": PROBES,
         "sets": {"probe_write": "probe", **{kind: name for work in workloads for kind, name in work.sets.items()}},

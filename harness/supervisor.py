@@ -1,31 +1,53 @@
-"""Who ends everything of a run when the harness is gone?
+"""Who ends, or heals, what a process of ours began, when that process is gone?
 
-A process of its own session, started before the first node. It waits on its standard input, which
-the harness holds open: the line `done` means a clean end, the end of input means that the harness died.
-Then it removes everything that carries the run's label.
+A process of its own session, started before the first act. It waits on its standard input, which its client holds open:
+the line `done` means a clean end, the end of input without it that the client died. What it does then:
+
+    own RUNTIME RUN_ID            removes everything of the run
+    heal CLUSTER SESSION FOLDER   heals what a measurement broke in a cluster that lives on, and saves its history
+
+A client that hands its cluster over says `keep` with a line of JSON. The supervisor then keeps the run by itself until
+somebody sends it SIGTERM, or its time is over: this is what `harness up` leaves behind.
 """
 
 from __future__ import annotations
 
 import importlib
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
 from harness.errors import HarnessError
 
 
+def identity(pid: int) -> str:
+    """A process by its id and the moment at which it began, since ids are used again; empty when it is gone."""
+    try:
+        after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if after_name[0] == "Z" else f"{pid}:{after_name[19]}"
+
+
+def is_alive(process: str) -> bool:
+    """Whether the process that `identity` named is still there."""
+    return bool(process) and identity(int(process.partition(":")[0])) == process
+
+
 class Supervised:
-    """Keeps a supervisor for a run of a runtime; leaving the context tells it that all is done.
+    """Keeps a supervisor for what a client is about to do; leaving the context tells it that all is done.
 
     `log` receives what the supervisor has to say.
     """
 
-    def __init__(self, runtime: str, run_id: str, log: BinaryIO) -> None:
-        self._command = [sys.executable, "-m", "harness.supervisor", runtime, run_id]
+    def __init__(self, *words: str, log: BinaryIO) -> None:
+        self._command = [sys.executable, "-m", "harness.supervisor", *words]
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -36,15 +58,23 @@ class Supervised:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._say(b"done\n")
+        if self._process is not None:
+            self._process.wait(timeout=30)
+
+    def keep(self, state: Path, for_s: float | None) -> None:
+        """Hands the run over: the supervisor keeps it, for `for_s` seconds at most, and removes `state` with it."""
+        self._say(b"keep " + json.dumps({"state": str(state), "for_s": for_s}).encode() + b"\n")
+
+    def _say(self, words: bytes) -> None:
         process = self._process
         if process is None or process.stdin is None:
             return
         try:
-            process.stdin.write(b"done\n")
+            process.stdin.write(words)
             process.stdin.close()
         except BrokenPipeError:
             raise HarnessError("the supervisor had ended before its run did") from None
-        process.wait(timeout=30)
 
     @property
     def pid(self) -> int:
@@ -53,20 +83,46 @@ class Supervised:
 
 
 def main(argv: list[str]) -> int:
-    """`RUNTIME RUN_ID`; returns when the run has ended, one way or the other."""
-    runtime, run_id = argv
-    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+    """`own RUNTIME RUN_ID` or `heal CLUSTER SESSION FOLDER`; returns when there is nothing left to care for."""
+    for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     heard = b""
-    while chunk := os.read(sys.stdin.fileno(), 64):
+    while chunk := os.read(sys.stdin.fileno(), 1024):
         heard += chunk
-    if heard.strip() == b"done":
+    verb, _, rest = heard.partition(b" ")
+    if verb.strip() == b"done":
         return 0
-    print(f"the harness is gone: removing run {run_id}", flush=True)
+    if argv[0] == "heal":
+        _heal(*argv[1:])
+    elif verb == b"keep":
+        _keep(argv[1], argv[2], **json.loads(rest))
+    else:
+        _remove(argv[1], argv[2], "the harness is gone")
+    return 0
+
+
+def _keep(runtime: str, run_id: str, state: str, for_s: float | None) -> None:
+    if for_s is None:
+        signal.sigwait({signal.SIGTERM})
+    why = "asked to" if for_s is None or signal.sigtimedwait({signal.SIGTERM}, for_s) else "its time is over"
+    _remove(runtime, run_id, why)
+    shutil.rmtree(state, ignore_errors=True)
+
+
+def _remove(runtime: str, run_id: str, why: str) -> None:
+    print(f"{why}: removing run {run_id}", flush=True)
     # Imported only now: a supervisor that waits should cost next to no memory.
     importlib.import_module(f"harness.runtimes.{runtime}").abandon(run_id)
     print(f"run {run_id} removed", flush=True)
-    return 0
+
+
+def _heal(cluster: str, session: str, folder: str) -> None:
+    print(f"the harness is gone: healing cluster {cluster}", flush=True)
+    living = importlib.import_module("harness.living")
+    living.heal(cluster)
+    living.save(cluster, session, Path(folder))
+    print(f"cluster {cluster} is healed; the history is in {folder}", flush=True)
 
 
 if __name__ == "__main__":

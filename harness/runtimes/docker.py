@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import platform
 import secrets
 import shlex
 import time
@@ -30,15 +31,15 @@ from testcontainers.core.network import Network as TestNetwork
 
 from harness.clock import wait_until
 from harness.errors import ClusterError, RuntimeUnavailable
-from harness.layout import TOXIPROXY_API, Plan, client_nodes, through_toxiproxy
+from harness.layout import TOXIPROXY_API, Plan, client_nodes, link_ports, through_toxiproxy
 from harness.links.packets import Packets
 from harness.links.toxiproxy import ToxiproxyNode
 from harness.protocols import Cluster, Command, Endpoint, Group, Limits, Link, Node, NodeSpec, Paths, Ran, Topology
 from harness.runtimes.images import Images
-from harness.supervisor import Supervised
+from harness.supervisor import Supervised, identity, is_alive
 
 RUN_LABEL = "failover-harness.run"
-OWNER_LABEL = "failover-harness.owner"  # the harness's process, so that `clean` spares what is in use
+OWNER_LABEL = "failover-harness.owner"  # machine/process of the supervisor, so that `clean` spares what is in use
 HISTORY = "/run/harness/history"
 PATHS = Paths(data="/var/lib/harness/data", config="/etc/harness", log="/var/log/harness")
 PID_FILE = "/run/harness/server.pid"
@@ -50,6 +51,7 @@ CLIENT_CPU_SHARES = 32 * 1024  # a container has 1024 unless told
 # Connections whose processes were killed are forgotten within a second, not told of for minutes: a host that was lost
 # knows none of them when it is back.
 FORGETFUL = {"net.ipv4.tcp_orphan_retries": "1"}
+PACKETS = "packets"  # the node that makes packet rules; it is on the host's network and has no address
 AT_ONCE = 8  # containers started or removed at the same time
 
 # The supervisor takes Ryuk's part: it also removes packet rules, and needs no image of its own.
@@ -133,6 +135,16 @@ class DockerNode:
     def limit(self, limits: Limits) -> None:
         self.container.update(**_limits(limits))
 
+    def restore(self) -> None:
+        """Brings the node back to how it was laid out: thawed, its server running; a client node without any process."""
+        self.container.reload()
+        if self.container.status == "paused":
+            self.resume()
+        if self.spec.role == "client":
+            self.kill()
+        elif self.spec.role != "proxy" and not self.running():
+            self.start()
+
     def _exec(self, argv: list[str], environment: dict[str, str]) -> Ran:
         try:
             status, out = self.container.exec_run(argv, environment=environment)
@@ -179,16 +191,22 @@ class ToxiproxyLink:
 
 @dataclass
 class DockerCluster:
-    """A topology whose nodes are containers on one bridge network."""
+    """A topology whose nodes are containers on one bridge network; `owner` is the supervisor that removes them."""
 
     run_id: str
     folder: Path
     plan: Plan
     topology: Topology
+    owner: str
     nodes: dict[str, Node] = field(default_factory=dict)
     _packets: Packets | None = None
     _links: dict[tuple[str, str], Link] = field(default_factory=dict)
     _versions: dict[str, str] = field(default_factory=dict)
+    _keep: Callable[[Path, float | None], None] | None = None
+
+    @property
+    def supervisor(self) -> str:
+        return self.owner.rpartition("/")[2]
 
     @property
     def zones(self) -> Sequence[str]:
@@ -211,19 +229,40 @@ class DockerCluster:
     def versions(self) -> Mapping[str, str]:
         return self._versions
 
-    def open_links(self) -> None:
-        """Gives every zone's Toxiproxy a proxy for each endpoint."""
+    def entrance(self, zone: str, endpoint: str) -> tuple[str, int]:
+        return "127.0.0.1", published_port(self._container(f"toxiproxy-{zone}"), link_ports(self.topology)[endpoint])
+
+    def keep(self, state: Path, for_s: float | None) -> None:
+        assert self._keep is not None, "who attached to a cluster does not own it"
+        self._keep(state, for_s)
+
+    def restore(self) -> None:
+        self.network.remove()
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            list(pool.map(lambda node: node.restore(), [n for n in self.nodes.values() if isinstance(n, DockerNode)]))
+        for zone in self.zones:
+            self._proxy(zone).reset()
+
+    def open_links(self, make: bool = True) -> None:
+        """Gives every zone's Toxiproxy a proxy for each endpoint; without `make`, finds those that were made."""
         specs = [node.spec for node in self.nodes.values()]
         for zone in self.zones:
-            node = self.nodes[f"toxiproxy-{zone}"]
-            assert isinstance(node, DockerNode), "every node of this cluster is a container"
-            proxy = ToxiproxyNode("127.0.0.1", published_port(node.container, TOXIPROXY_API))
-            self._versions["toxiproxy"] = wait_until(partial(_version, proxy), 20, f"{node.spec.name}'s API") or ""
+            proxy = self._proxy(zone)
+            self._versions["toxiproxy"] = wait_until(partial(_version, proxy), 20, f"toxiproxy-{zone}'s API") or ""
             endpoints = self.topology.endpoints(zone)
             for name, endpoint in through_toxiproxy(specs, self.topology, zone).items():
                 upstream = endpoints[name]
-                proxy.create(name, f"0.0.0.0:{endpoint.port}", f"{upstream.host}:{upstream.port}")
+                if make:
+                    proxy.create(name, f"0.0.0.0:{endpoint.port}", f"{upstream.host}:{upstream.port}")
                 self._links[zone, name] = ToxiproxyLink(zone, endpoint, proxy)
+
+    def _proxy(self, zone: str) -> ToxiproxyNode:
+        return ToxiproxyNode("127.0.0.1", published_port(self._container(f"toxiproxy-{zone}"), TOXIPROXY_API))
+
+    def _container(self, name: str) -> Container:
+        node = self.nodes[name]
+        assert isinstance(node, DockerNode), "every node of this cluster is a container"
+        return node.container
 
 
 def _version(proxy: ToxiproxyNode) -> str | None:
@@ -262,27 +301,58 @@ class Docker:
         images = Images(self._engine, self.images, self.progress)
         with ExitStack() as stack:
             log = stack.enter_context(open(folder / "supervisor.log", "ab"))
-            stack.enter_context(Supervised("docker", run_id, log))
+            supervised = stack.enter_context(Supervised("own", "docker", run_id, log=log))
             stack.callback(remove, run_id)
-            network, subnet = _network(run_id)
-            cluster = DockerCluster(run_id, folder, Plan(subnet, topology.zones), topology)
+            owner = _owner(supervised.pid)
+            network, subnet = _network(run_id, owner)
+            cluster = DockerCluster(run_id, folder, Plan(subnet, topology.zones), topology, owner)
+
+            def keep(state: Path, for_s: float | None) -> None:
+                supervised.keep(state, for_s)
+                stack.pop_all()
+
+            cluster._keep = keep
             specs = [*topology.nodes(cluster.plan.addresses()), *client_nodes(cluster.plan, topology)]
             references = {family: images.of(family) for family in sorted({spec.server for spec in specs} | {"packets"})}
             cluster._versions.update({f"image {family}": reference for family, reference in references.items()})
             self.progress(f"starting {len(specs)} nodes in {len(cluster.zones)} zones")
             with ThreadPoolExecutor(AT_ONCE) as pool:
-                helper = pool.submit(_packet_helper, run_id, references["packets"])
-                started = pool.map(lambda spec: self._start(spec, references[spec.server], run_id, network, folder), specs)
+                helper = pool.submit(_packet_helper, run_id, owner, references["packets"])
+                started = pool.map(lambda spec: self._start(spec, references[spec.server], cluster, network), specs)
                 cluster.nodes.update({node.spec.name: node for node in started})
                 cluster._packets = Packets(_nft(helper.result()), f"harness_{run_id}")
             cluster.open_links()
             yield cluster
 
-    def _start(self, spec: NodeSpec, image: str, run_id: str, network: str, folder: Path) -> Node:
+    def remove(self, run_id: str) -> None:
+        remove(run_id)
+
+    def attach(self, run_id: str, topology: Topology, folder: Path) -> Cluster:
+        """A cluster that another process launched and that lives on. Raises ClusterError when it is not whole."""
+        mine: dict[str, str | list[str] | bool] = {"label": f"{RUN_LABEL}={run_id}"}
+        containers = {str(one.name): one for one in self._engine.containers.list(filters=mine, ignore_removed=True)}
+        networks = self._engine.networks.list(filters=mine)
+        if not networks:
+            raise ClusterError(f"run {run_id} has no network any more; `harness down` removes what is left of it")
+        subnet = ipaddress.IPv4Network(networks[0].attrs["IPAM"]["Config"][0]["Subnet"])
+        cluster = DockerCluster(run_id, folder, Plan(subnet, topology.zones), topology, networks[0].attrs["Labels"][OWNER_LABEL])
+        specs = [*topology.nodes(cluster.plan.addresses()), *client_nodes(cluster.plan, topology)]
+        missing = [name for name in (*(spec.name for spec in specs), PACKETS) if _named(run_id, name) not in containers]
+        if missing:
+            raise ClusterError(f"run {run_id} has lost nodes: {', '.join(missing)}; `harness down` removes what is left of it")
+        for spec in specs:
+            cluster.nodes[spec.name] = DockerNode(spec, containers[_named(run_id, spec.name)], self._engine)
+            cluster._versions[f"image {spec.server}"] = containers[_named(run_id, spec.name)].attrs["Config"]["Image"]
+        cluster._packets = Packets(_nft(containers[_named(run_id, PACKETS)]), f"harness_{run_id}")
+        cluster.open_links(make=False)
+        return cluster
+
+    def _start(self, spec: NodeSpec, image: str, cluster: DockerCluster, network: str) -> Node:
+        run_id, folder = cluster.run_id, cluster.folder
         logs = folder / "nodes" / spec.name
         logs.mkdir(parents=True, exist_ok=True)
         logs.chmod(0o777)  # the server's user in the node is another one than ours
-        container = DockerContainer(image).with_name(f"harness-{run_id}-{spec.name}")
+        container = DockerContainer(image).with_name(_named(run_id, spec.name))
         container.with_volume_mapping(str(logs.resolve()), PATHS.log, "rw").with_exposed_ports(*spec.published)
         extra: dict[str, Any] = _limits(spec.limits)
         if spec.server == "client":
@@ -300,8 +370,8 @@ class Docker:
             network=network,
             networking_config={network: EndpointConfig("1.41", ipv4_address=spec.address)},
             hostname=spec.name,
-            labels=_labels(run_id),
             sysctls=FORGETFUL,
+            labels=_labels(run_id, cluster.owner),
             **extra,
         )
         return DockerNode(spec, _started(container, spec.name), self._engine)
@@ -323,26 +393,26 @@ def _toxiproxy_command(image: str, spec: NodeSpec) -> list[str]:
     return list(command.argv)
 
 
-def _labels(run_id: str) -> dict[str, str]:
-    return {RUN_LABEL: run_id, OWNER_LABEL: _process(os.getpid())}
+def _named(run_id: str, node: str) -> str:
+    return f"harness-{run_id}-{node}"
 
 
-def _process(pid: int) -> str:
-    """A process by its id and the moment at which it began, since ids are used again; empty when it is gone."""
-    try:
-        began = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except OSError:
-        return ""
-    return f"{pid}:{began}"
+def _labels(run_id: str, owner: str) -> dict[str, str]:
+    return {RUN_LABEL: run_id, OWNER_LABEL: owner}
 
 
-def _network(run_id: str) -> tuple[str, ipaddress.IPv4Network]:
+def _owner(pid: int) -> str:
+    """A process of this machine, as the label says it: several machines may share an engine."""
+    return f"{platform.node()}/{identity(pid)}"
+
+
+def _network(run_id: str, owner: str) -> tuple[str, ipaddress.IPv4Network]:
     """A bridge network on a subnet that no other network of the engine has; published ports stay on loopback."""
     for subnet in SUBNETS.subnets(new_prefix=20):
         network = TestNetwork(
             docker_network_kw={
                 "driver": "bridge",
-                "labels": _labels(run_id),
+                "labels": _labels(run_id, owner),
                 "ipam": IPAMConfig(pool_configs=[IPAMPool(str(subnet), gateway=str(subnet[1]))]),
                 "options": {"com.docker.network.bridge.host_binding_ipv4": "127.0.0.1"},
             }
@@ -357,10 +427,10 @@ def _network(run_id: str) -> tuple[str, ipaddress.IPv4Network]:
     raise RuntimeUnavailable(f"every subnet of {SUBNETS} is in use; run `harness clean`")
 
 
-def _packet_helper(run_id: str, image: str) -> Container:
-    container = DockerContainer(image).with_name(f"harness-{run_id}-packets")
+def _packet_helper(run_id: str, owner: str, image: str) -> Container:
+    container = DockerContainer(image).with_name(_named(run_id, PACKETS))
     container.with_kwargs(
-        network="host", cap_add=["NET_ADMIN"], labels=_labels(run_id), user="0", entrypoint=list(INIT)
+        network="host", cap_add=["NET_ADMIN"], labels=_labels(run_id, owner), user="0", entrypoint=list(INIT)
     )  # fmt: skip
     return _started(container, "the packet helper")
 
@@ -379,7 +449,7 @@ def _nft(helper: Container) -> Callable[[str], str]:
 def trial_rule() -> str:
     """Makes a packet rule of its own and removes it again. Raises ClusterError when the kernel refuses it."""
     run_id = secrets.token_hex(4)
-    helper = _packet_helper(run_id, Images(engine(), {}, lambda line: None).of("packets"))
+    helper = _packet_helper(run_id, _owner(os.getpid()), Images(engine(), {}, lambda line: None).of("packets"))
     try:
         packets = Packets(_nft(helper), f"harness_{run_id}")
         # Documentation addresses (RFC 5737), which no node has.
@@ -395,7 +465,7 @@ def remove(run_id: str) -> None:
     mine: dict[str, str | list[str] | bool] = {"label": f"{RUN_LABEL}={run_id}"}
     containers = client.containers.list(all=True, ignore_removed=True, filters=mine)
     for helper in containers:
-        if helper.name == f"harness-{run_id}-packets" and helper.status == "running":
+        if helper.name == _named(run_id, PACKETS) and helper.status == "running":
             Packets(_nft(helper), f"harness_{run_id}").remove()
 
     def gone(container: Container) -> None:
@@ -430,8 +500,12 @@ def clean() -> Iterator[str]:
         labels = resource.attrs.get("Labels") or resource.attrs.get("Config", {}).get("Labels") or {}
         left[labels[RUN_LABEL]] = labels.get(OWNER_LABEL, "")
     for run_id, owner in sorted(left.items()):
-        if owner and _process(int(owner.partition(":")[0])) == owner:
-            yield f"run {run_id} is in use by process {owner.partition(':')[0]}: left alone"
+        machine, _, process = owner.rpartition("/")
+        if machine not in ("", platform.node()):
+            yield f"run {run_id} belongs to {machine}: left alone; `harness clean` there removes it"
+            continue
+        if is_alive(process):
+            yield f"run {run_id} is kept by process {process.partition(':')[0]}: left alone"
             continue
         remove(run_id)
         yield f"run {run_id} removed"

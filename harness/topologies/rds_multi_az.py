@@ -31,15 +31,9 @@ DATABASE = "harness"
 SSL_REQUEST = bytes.fromhex("0000000804d2162f")
 
 
-@dataclass(frozen=True)
-class Passwords:
-    """Made anew for every cluster; they never leave the nodes."""
-
-    superuser: str = field(default_factory=lambda: secrets.token_urlsafe(18), repr=False)
-    replication: str = field(default_factory=lambda: secrets.token_urlsafe(18), repr=False)
-    rewind: str = field(default_factory=lambda: secrets.token_urlsafe(18), repr=False)
-    application: str = field(default_factory=lambda: secrets.token_urlsafe(18), repr=False)
-    probe: str = field(default_factory=lambda: secrets.token_urlsafe(18), repr=False)
+def _passwords() -> dict[str, str]:
+    """Made anew for every cluster."""
+    return {user: secrets.token_urlsafe(18) for user in ("superuser", "replication", "rewind", "application", "probe")}
 
 
 @dataclass(frozen=True)
@@ -60,7 +54,7 @@ class RdsMultiAz:
     retry_timeout_s: float = 3
 
     _specs: dict[str, NodeSpec] = field(default_factory=dict, init=False, repr=False, compare=False)
-    _secrets: Passwords = field(default_factory=Passwords, init=False, repr=False, compare=False)
+    _secrets: dict[str, str] = field(default_factory=_passwords, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.ttl_s < 20 or self.loop_wait_s < 1 or self.retry_timeout_s < 3:
@@ -105,12 +99,19 @@ class RdsMultiAz:
             "reader": Endpoint("reader", router, READER, SSL_REQUEST),
         }
 
+    @property
+    def secrets(self) -> dict[str, str]:
+        return self._secrets
+
+    def dsn(self, host: str, port: int) -> str:
+        return f"postgresql://application:{self._secrets['application']}@{host}:{port}/{DATABASE}"
+
     def client_config(self, zone: str) -> Mapping[str, Any]:
         return {
             "protocol": "postgresql",
             "database": DATABASE,
-            "application": {"user": "application", "password": self._secrets.application},
-            "probe": {"user": "probe", "password": self._secrets.probe},
+            "application": {"user": "application", "password": self._secrets["application"]},
+            "probe": {"user": "probe", "password": self._secrets["probe"]},
             "direct_port": POSTGRES,
             "manager_port": REST,
         }
@@ -204,11 +205,12 @@ class RdsMultiAz:
         primary = self._primary(cluster)
         if primary is None:
             raise ClusterError("the primary went away while the cluster was forming")
+        application, probe = self._secrets["application"], self._secrets["probe"]
         # One iteration for the probe's role: its fresh connections must cost the server little (the password is random).
         script = textwrap.dedent(f"""
-            CREATE ROLE application LOGIN PASSWORD '{self._secrets.application}';
+            CREATE ROLE application LOGIN PASSWORD '{application}';
             SET scram_iterations = 1;
-            CREATE ROLE probe LOGIN PASSWORD '{self._secrets.probe}';
+            CREATE ROLE probe LOGIN PASSWORD '{probe}';
             RESET scram_iterations;
             ALTER ROLE probe SET log_min_messages = 'fatal';
             GRANT pg_monitor TO probe;
@@ -293,9 +295,9 @@ class RdsMultiAz:
             "pgpass": f"{paths.config}/pgpass",
             "basebackup": [{"checkpoint": "fast"}],
             "authentication": {
-                "superuser": {"username": "postgres", "password": self._secrets.superuser},
-                "replication": {"username": "replicator", "password": self._secrets.replication},
-                "rewind": {"username": "rewinder", "password": self._secrets.rewind},
+                "superuser": {"username": "postgres", "password": self._secrets["superuser"]},
+                "replication": {"username": "replicator", "password": self._secrets["replication"]},
+                "rewind": {"username": "rewinder", "password": self._secrets["rewind"]},
             },
             # Replication from 127.0.0.1 too: without it an old primary never rejoins by rewind.
             "pg_hba": [

@@ -71,6 +71,13 @@ class Echo:
     def endpoints(self, zone: str) -> Mapping[str, Endpoint]:
         return {"writer": Endpoint("writer", self._specs["echo-az-a"].address, PORT, QUESTION)}
 
+    @property
+    def secrets(self) -> dict[str, str]:
+        return {}
+
+    def dsn(self, host: str, port: int) -> str:
+        return f"tcp://{host}:{port}"
+
     def client_config(self, zone: str) -> Mapping[str, Any]:
         return {}
 
