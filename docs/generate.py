@@ -20,7 +20,7 @@ import click
 from harness import cli, conditions, history, judging, pytest_plugin, registry, scenario, targets
 from harness.layout import Plan, client_nodes
 from harness.protocols import Topology
-from harness.scenario import FaultPlan
+from harness.scenario import ChangePlan, FaultPlan
 
 FOLDER = Path(__file__).parent / "reference"
 HEAD = "<!-- Written by `python -m docs.generate` from the code: change it there. -->\n"
@@ -53,14 +53,15 @@ KEYS = {
 }
 FAULT_KEYS = {
     "target": "whom it hits, see [targets](#targets)",
-    "id": "the word by which other faults and the report name it; without one it is its kind (`crash`, `crash-2`, …)",
-    "at": "how long after the steady state was reached it starts; with `after`, how long after that fault was healed",
-    "after": "the id of the fault after whose healing it starts",
+    "id": "the word by which others and the report name it; without one it is its kind (`crash`, `crash-2`, …)",
+    "at": "how long after the steady state was reached it starts; with `after`, how long after that",
+    "after": "the id of the fault after whose healing, or of the change after whose end, it starts",
     "when": "the condition at which it starts, instead of `at`",
     "for": "how long it lasts",
     "until": "the condition at which it ends, instead of `for`; needs `at_most`",
     "at_most": "the longest that it lasts, whether the condition came true or not",
 }
+CHANGE_KEYS = {key: FAULT_KEYS[key] for key in ("id", "at", "after", "when")}
 ACTS_ON = {"on_node": "nodes", "on_host": "nodes", "between": "zones or nodes", "on_link": "links"}
 # A value's example → what kind of value it is.
 KINDS = {"s": "a duration", "/s": "a rate", "%": "a share"}
@@ -109,6 +110,7 @@ def _scenario() -> Iterator[str]:
         yield _paragraph(cls)
         yield from _options(cls)
     yield from _faults()
+    yield from _changes()
     yield from _members("topologies", "## Topologies", "`topology: <word>`, or `topology: {use: <word>, <options>}`.")
     yield from _members("workloads", "## Workloads", "`workload: {use: <word>, <options>}`, or a list of them.")
     yield from _expect()
@@ -140,9 +142,23 @@ def _faults() -> Iterator[str]:
     yield "### Conditions\n"
     yield "`until` and `when` wait for one of these:\n"
     of_fault = (f"<id of a fault> {kind}" for kind in conditions.OF_FAULT)
-    yield from (f"- `{words}`" for words in (*conditions.OF_CLUSTER, *of_fault))
+    of_change = (f"<id of a change> {kind}" for kind in conditions.OF_CHANGE)
+    yield from (f"- `{words}`" for words in (*conditions.OF_CLUSTER, *of_fault, *of_change))
     yield ""
     yield from _members("faults", "### The faults", "Their own options stand beside the keys above.")
+
+
+def _changes() -> Iterator[str]:
+    yield "## Changes\n"
+    yield "What an operator would do, through the cluster's own manager. Each entry of `changes` carries one out; it ends by"
+    yield "itself, once every member itself says that it was made, and is measured as a fault is. One that changed nothing, or"
+    yield "stopped half way, makes the run UNKNOWN. Ids are shared with the faults, and each may wait for the other.\n"
+    keys = {name for name in scenario.options(ChangePlan) if name not in ("kind", "change")}
+    if keys != CHANGE_KEYS.keys():
+        raise LookupError(f"docs/generate.py: CHANGE_KEYS and the keys of a change differ in {sorted(keys ^ CHANGE_KEYS.keys())}")
+    rows = [(f"`{key}`", meaning) for key, meaning in {"change": "the word of the change", **CHANGE_KEYS}.items()]
+    yield from _table(("key", "meaning"), rows)
+    yield from _members("changes", "### The changes", "Their own options stand beside the keys above.")
 
 
 def _expect() -> Iterator[str]:
@@ -325,8 +341,9 @@ def _commands() -> Iterator[str]:
             yield _help(command.epilog)
     yield "## pytest\n"
     yield "Installed, the plugin collects the YAML files below every folder called `scenarios` as tests. A scenario's topology,"
-    yield f"its kinds of faults and its `markers` are markers. With `{pytest_plugin.REQUIRE_DOCKER}=1` in the environment a"
-    yield "scenario that would be skipped, since no engine answers, fails instead.\n"
+    yield "its kinds of faults and changes and its `markers` are markers. With"
+    yield f"`{pytest_plugin.REQUIRE_DOCKER}=1` in the environment a scenario that would be skipped, since no engine answers,"
+    yield "fails instead.\n"
     recorded = _Options()
     pytest_plugin.pytest_addoption(recorded)  # type: ignore[arg-type]  # it is asked for getgroup only
     yield from _table(("option", "value", "meaning"), recorded.rows)

@@ -337,7 +337,7 @@ def schema(of_result: bool) -> None:
         click.echo(json.dumps(scenario.schema(), indent=2))
 
 
-LISTED = ("faults", "topologies", "workloads", "checkers", "reporters", "scenarios")
+LISTED = ("faults", "changes", "topologies", "workloads", "checkers", "reporters", "scenarios")
 
 
 @cli.command("list")

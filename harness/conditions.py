@@ -14,27 +14,31 @@ WRITER_IS_STABLE = "writer is stable"
 CLUSTER_IS_HEALTHY = "cluster is healthy"
 FAULT_IS_HEALED = "is healed"
 FAULT_IS_INJECTED = "is injected"
+CHANGE_IS_DONE = "is done"
 
 OF_CLUSTER = (NEW_WRITER_IS_STABLE, WRITER_IS_STABLE, CLUSTER_IS_HEALTHY)
 OF_FAULT = (FAULT_IS_HEALED, FAULT_IS_INJECTED)
+OF_CHANGE = (CHANGE_IS_DONE,)
+_OF_ID = (*OF_FAULT, *OF_CHANGE)
 
-FAULT_ID = r"[A-Za-z0-9][A-Za-z0-9_-]*"
-PATTERN = rf"^({'|'.join(OF_CLUSTER)}|{FAULT_ID} ({'|'.join(OF_FAULT)}))$"
-_OF_FAULT = re.compile(rf"(?P<id>{FAULT_ID}) (?P<kind>{'|'.join(OF_FAULT)})")
+ID = r"[A-Za-z0-9][A-Za-z0-9_-]*"
+PATTERN = rf"^({'|'.join(OF_CLUSTER)}|{ID} ({'|'.join(_OF_ID)}))$"
+_NAMED = re.compile(rf"(?P<id>{ID}) (?P<kind>{'|'.join(_OF_ID)})")
 
 
 @dataclass(frozen=True)
 class Condition:
     """Something that comes true while a run goes on; `kind` is one of this module's words.
 
-    `fault_id` names the fault that the kinds `is healed` and `is injected` are about, else None.
+    `of` is the id of the fault that the kinds `is healed` and `is injected` are about, or of the change that `is done`
+    is about, else None.
     """
 
     kind: str
-    fault_id: str | None = None
+    of: str | None = None
 
     def __str__(self) -> str:
-        return f"{self.fault_id} {self.kind}" if self.fault_id else self.kind
+        return f"{self.of} {self.kind}" if self.of else self.kind
 
 
 def parse(text: str) -> Condition:
@@ -42,9 +46,10 @@ def parse(text: str) -> Condition:
     words = " ".join(text.split())
     if words in OF_CLUSTER:
         return Condition(words)
-    found = _OF_FAULT.fullmatch(words)
+    found = _NAMED.fullmatch(words)
     if found:
         return Condition(found["kind"], found["id"])
     close = difflib.get_close_matches(words, OF_CLUSTER, n=1)
-    known = f"did you mean '{close[0]}'?" if close else f"known: {', '.join((*OF_CLUSTER, *(f'<fault> {k}' for k in OF_FAULT)))}"
+    words_of = (*OF_CLUSTER, *(f"<fault> {kind}" for kind in OF_FAULT), *(f"<change> {kind}" for kind in OF_CHANGE))
+    known = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(words_of)}"
     raise ValueError(f"no condition called '{words}'; {known}")

@@ -116,7 +116,7 @@ class Event:
 class Witnessed:
     """What one vantage point saw of a fault.
 
-    `stage` is `before`, `begin` (once injected), `end` (just before healing) or `after`.
+    `stage` is `before`, `begin` (once injected), `end` (just before healing) or `after`; of a change, `before` or `after`.
     """
 
     at: int
@@ -132,11 +132,13 @@ class Witnessed:
 
 @dataclass(frozen=True)
 class FaultRecord:
-    """One fault as it was carried out; times in ns since the origin, None for what never happened.
+    """One fault, or one planned `change`, as it was carried out; times in ns since the origin, None for what never happened.
 
     `injecting`/`injected` stamp the begin and end of the act of injecting, `healing`/`healed` of healing.
     `hit` names the nodes, zones or links that `target` was resolved to when the fault fired.
     `changes_roles` says whether a role change may be this fault's doing (a client's latency never is).
+    A change is measured as a fault is: from its begin (`injecting`, `injected`) until it was done and verified (`healing`,
+    `healed`). It has no target; `hit` are the nodes that it acted on, and `said` is what was done, in a sentence.
     """
 
     id: str
@@ -150,15 +152,28 @@ class FaultRecord:
     changes_roles: bool = True
     error: str | None = None
     witnesses: Sequence[Witnessed] = ()
+    change: bool = False
+    said: str | None = None
+
+    @property
+    def what(self) -> str:
+        """`crash of pg-az-a`; the kind alone of what hit nothing."""
+        return f"{self.kind} of {', '.join(self.hit)}" if self.hit else self.kind
 
     def shown(self, stage: str) -> bool:
         """Whether every witness of that stage saw what was expected, and there was one."""
         readings = [w for w in self.witnesses if w.stage == stage]
         return bool(readings) and all(w.shown for w in readings)
 
+    def seen(self, stage: str) -> Mapping[str, str]:
+        """What each vantage point saw at that stage."""
+        return {witness.vantage: witness.seen for witness in self.witnesses if witness.stage == stage}
+
     @property
     def witnessed(self) -> bool:
-        """Seen at its begin and still there just before healing."""
+        """Seen at its begin and still there just before healing; of a change: done, seen afterwards, and not before."""
+        if self.change:
+            return self.healed is not None and self.shown("after") and self.seen("before") != self.seen("after")
         return self.injected is not None and self.shown("begin") and self.shown("end")
 
 
@@ -182,7 +197,7 @@ class History:
 
     `run` is the data of the first event: `scenario` (name), `title`, `seed`, `runtime`, `versions`, `topology`
     (name, options, `nodes`: [{name, zone, role, address}], `zones`, `expected_roles`), `workloads`, `probes`
-    (cadence, deadline and pace of each lane, in ms), `expect`, `faults` (as planned).
+    (cadence, deadline and pace of each lane, in ms), `expect`, `faults`, `changes` (as planned).
     """
 
     run: Mapping[str, Any]
@@ -211,19 +226,20 @@ class History:
 
     @cached_property
     def faults(self) -> Sequence[FaultRecord]:
-        """The faults in the order in which they fired; one that never fired is there, with no times."""
+        """The faults and changes in the order in which they fired; one that never fired is there, with no times."""
         found: dict[str, dict[str, Any]] = {}
-        for planned in self.run.get("faults", ()):
-            found[planned["id"]] = {"id": planned["id"], "kind": planned["kind"], "target": planned["target"]}
+        for name in ("fault", "change"):
+            for planned in self.run.get(f"{name}s", ()):
+                found[planned["id"]] = _named(planned, name)
         witnesses: dict[str, list[Witnessed]] = {}
         for event in self.events:
-            if event.name == "fault":
-                fault = found.setdefault(event["id"], {"id": event["id"], "kind": event["kind"], "target": event["target"]})
+            if event.name in ("fault", "change"):
+                fault = found.setdefault(event["id"], _named(event.data, event.name))
                 if event["stage"] == "failed":
                     fault["error"] = event["error"]
                 else:
-                    fault[event["stage"]] = event.at
-                for known in ("hit", "changes_roles"):
+                    fault |= dict.fromkeys(_OF_CHANGE.get(event["stage"], (event["stage"],)), event.at)
+                for known in ("hit", "changes_roles", "said"):
                     if known in event.data:
                         fault[known] = event[known]
             elif event.name == "witness":
@@ -239,6 +255,14 @@ class History:
 
     def node_zone(self, node: str) -> str | None:
         return next((n["zone"] for n in self.run["topology"]["nodes"] if n["name"] == node), None)
+
+
+# The stages of a change, as times of the record that faults and changes share.
+_OF_CHANGE = {"begun": ("injecting", "injected"), "done": ("healing", "healed")}
+
+
+def _named(said: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return {"id": said["id"], "kind": said["kind"], "target": said.get("target", ""), "change": name == "change"}
 
 
 def empty_operations() -> Operations:

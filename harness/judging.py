@@ -111,6 +111,8 @@ def _fault(fault: FaultRecord) -> dict[str, Any]:
             for witness in fault.witnesses
         ],
         "error": fault.error,
+        "change": fault.change,
+        "said": fault.said,
     }
 
 

@@ -39,23 +39,30 @@ def delay_ms(host: str, port: int, send: bytes, timeout_s: float, times: int = 5
     return measured
 
 
-def http(host: str, port: int, path: str, timeout_s: float) -> str:
-    """The body of a GET, whatever its status; empty when nobody answers."""
+def http(host: str, port: int, path: str, timeout_s: float, posted: str = "") -> tuple[int, str]:
+    """Status and body of the answer to a GET, or to a POST of JSON; 0 and the reason when nobody answers."""
     import http.client  # noqa: PLC0415 (only this question needs it)
 
     connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
     try:
-        connection.request("GET", path)
-        return connection.getresponse().read().decode("utf-8", "replace")
-    except OSError:
-        return ""
+        if posted:
+            connection.request("POST", path, posted, {"Content-Type": "application/json"})
+        else:
+            connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode("utf-8", "replace")
+    except (OSError, http.client.HTTPException) as problem:
+        return 0, str(problem) or type(problem).__name__
     finally:
         connection.close()
 
 
 def main(argv: list[str]) -> int:
-    """`greet|delay HOST PORT HEX TIMEOUT_S`, `http HOST PORT PATH TIMEOUT_S`; prints the answer."""
-    question, host, port, what, timeout = argv
+    """`greet|delay HOST PORT HEX TIMEOUT_S`, `http HOST PORT PATH TIMEOUT_S`, `post HOST PORT PATH TIMEOUT_S JSON`.
+
+    Prints the answer; that to `post` begins with its HTTP status, which is 0 when nobody answered.
+    """
+    question, host, port, what, timeout, *posted = argv
     if question == "greet":
         print(greet(host, int(port), bytes.fromhex(what), float(timeout)))
     elif question == "delay":
@@ -64,7 +71,10 @@ def main(argv: list[str]) -> int:
         except OSError:
             print()
     elif question == "http":
-        print(http(host, int(port), what, float(timeout)))
+        status, body = http(host, int(port), what, float(timeout))
+        print(body if status else "")
+    elif question == "post":
+        print(*http(host, int(port), what, float(timeout), posted[0]))
     else:
         return 2
     return 0

@@ -104,7 +104,7 @@ class Measurement:
         """Lets the nemesis act; heals at once when the run's time is over or the user interrupts."""
         self._phase("faults")
         self.nemesis = Nemesis(
-            self.cluster, self.topology, self.scenario.faults, self.readings, self.notes, self.rng,
+            self.cluster, self.topology, (*self.scenario.faults, *self.scenario.changes), self.readings, self.notes, self.rng,
             self.scenario.recovery.stable_for_s, self.progress,
         )  # fmt: skip
         self.broken_at = now_ns()

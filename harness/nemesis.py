@@ -1,14 +1,16 @@
-"""Who carries the faults out, proves that they were there, and always heals?
+"""Who carries the faults and changes out, proves that they were there, and always heals?
 
 One thread a fault: it waits for the fault's moment, resolves the target, looks through the witnesses, injects, looks
 again, waits for the fault's end, looks, heals, and looks a last time. Whatever happens in between, healing is done.
+One thread a change: it waits for its moment, looks, carries the change out, and looks again. A change that was begun
+comes to its end, whatever happens: left half way it would be a fault.
 """
 
 from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
@@ -18,25 +20,29 @@ from typing import Any
 from harness import conditions, targets
 from harness.clock import SECOND_NS, now_ns
 from harness.conditions import Condition
-from harness.errors import HarnessError
+from harness.errors import ClusterError, HarnessError
 from harness.protocols import Cluster, Group, HostFault, LinkFault, NodeFault, Topology, Witness
 from harness.readings import Readings
 from harness.recording import Notes
-from harness.scenario import FaultPlan
+from harness.scenario import ChangePlan, FaultPlan, Planned
 
 BEGIN_WITHIN_S = 5.0  # an effect that nobody has seen by then counts as none
 AFTER_WITHIN_S = 60.0  # a server that was started again may take this long to answer
 LOOK_S = 1.0  # how long a look at a fault that answers nothing takes at most
 POLL_S = 0.1
+_STAGE = {conditions.FAULT_IS_INJECTED: "injected", conditions.FAULT_IS_HEALED: "healed", conditions.CHANGE_IS_DONE: "done"}
 
 
 @dataclass
 class Nemesis:
-    """Carries a scenario's faults out. `notes` gets `fault` and `witness` events; `steady_at` is ns, CLOCK_MONOTONIC."""
+    """Carries a scenario's faults and changes out; `notes` gets `fault`, `change` and `witness` events.
+
+    `steady_at` is ns, CLOCK_MONOTONIC.
+    """
 
     cluster: Cluster
     topology: Topology
-    plans: Sequence[FaultPlan]
+    plans: Sequence[Planned]
     readings: Readings
     notes: Notes
     rng: random.Random
@@ -52,7 +58,7 @@ class Nemesis:
     def start(self, steady_at: int) -> None:
         self._steady_at = steady_at
         for plan in self.plans:
-            thread = threading.Thread(target=self._carry_out, args=(plan,), name=f"fault {plan.id}", daemon=True)
+            thread = threading.Thread(target=self._carry_out, args=(plan,), name=f"nemesis {plan.id}", daemon=True)
             self._threads.append(thread)
             thread.start()
 
@@ -60,16 +66,20 @@ class Nemesis:
         return any(thread.is_alive() for thread in self._threads)
 
     def stop(self) -> None:
-        """Heals everything now and returns when it is healed."""
+        """Heals everything now and returns when it is healed, and every change that was begun is over."""
         self.stopping.set()
         for thread in self._threads:
             thread.join()
 
-    # --- one fault ---
+    # --- one fault, or one change ---
 
-    def _carry_out(self, plan: FaultPlan) -> None:
+    def _carry_out(self, plan: Planned) -> None:
         try:
-            if self._await_start(plan):
+            if not self._await_start(plan):
+                return
+            if isinstance(plan, ChangePlan):
+                self._change(plan)
+            else:
                 self._inject(plan)
         except HarnessError as problem:
             self._note(plan, "failed", error=str(problem))
@@ -77,6 +87,17 @@ class Nemesis:
         except Exception as problem:  # noqa: BLE001 (a thread's error must reach the history, whatever it is)
             self._note(plan, "failed", error=f"{type(problem).__name__}: {problem}")
             self.progress(f"{plan.id}: {type(problem).__name__}: {problem}")
+
+    def _change(self, plan: ChangePlan) -> None:
+        change = plan.change
+        self._note_seen(plan, "before", change.look(self.cluster, self.topology), {})
+        self._note(plan, "begun", changes_roles=change.changes_roles)
+        self.progress(f"{plan.id}: {plan.kind} begins")
+        outcome = change.carry_out(self.cluster, self.topology)
+        stage, key = ("done", "said") if outcome.verified else ("failed", "error")
+        self._note(plan, stage, hit=list(outcome.touched), **{key: outcome.said})
+        self.progress(f"{plan.id}: {outcome.said}")
+        self._note_seen(plan, "after", change.look(self.cluster, self.topology), outcome.expected)
 
     def _inject(self, plan: FaultPlan) -> None:
         roles = self.readings.roles()
@@ -145,17 +166,32 @@ class Nemesis:
 
     # --- waiting ---
 
-    def _await_start(self, plan: FaultPlan) -> bool:
-        """False when the run is stopped before the fault's moment has come."""
+    def _await_start(self, plan: Planned) -> bool:
+        """False when the run is stopped before the plan's moment has come.
+
+        Raises ClusterError when it waits for what has failed, and so will never come.
+        """
         began = self._steady_at
         if plan.after:
-            if not self._wait(lambda: plan.after in self._state.get("healed", ())):
+            if not self._wait(partial(self._comes, plan.after, lambda: self._is(plan.after, "healed", "done"))):
                 return False
             began = now_ns()
-        if plan.when and not self._wait(partial(self._true, plan.when, plan)):
+        when = plan.when
+        if when and not self._wait(partial(self._comes, when.of, lambda: self._true(when, plan))):
             return False
         due = began + int((plan.at_s or 0) * SECOND_NS)
         return self._wait(lambda: now_ns() >= due)
+
+    def _comes(self, of: str | None, condition: Callable[[], bool]) -> bool:
+        """Whether the condition is true, which is about the fault or change `of` (None: about neither)."""
+        true = condition()
+        if not true and self._is(of, "failed"):
+            raise ClusterError(f"waited for {of}, which failed")
+        return true
+
+    def _is(self, id_: str | None, *stages: str) -> bool:
+        """Whether a fault or change has reached one of the stages."""
+        return any(id_ in self._state.get(stage, ()) for stage in stages)
 
     def _await_end(self, plan: FaultPlan, injected: int) -> None:
         """Waits until the last look is due: the fault's end, or, when its length is given, as long before as a look may take."""
@@ -171,10 +207,9 @@ class Nemesis:
                 return False
         return True
 
-    def _true(self, condition: Condition, plan: FaultPlan) -> bool:
-        if condition.fault_id:
-            word = "healed" if condition.kind == conditions.FAULT_IS_HEALED else "injected"
-            return condition.fault_id in self._state.get(word, ())
+    def _true(self, condition: Condition, plan: Planned) -> bool:
+        if condition.of:
+            return self._is(condition.of, _STAGE[condition.kind])
         if condition.kind == conditions.CLUSTER_IS_HEALTHY:
             return self.topology.healthy(self.cluster) is None
         zones = [zone for zone in self.cluster.zones if zone not in self.cut_off]
@@ -205,10 +240,18 @@ class Nemesis:
             self.notes.write("witness", at, id=plan.id, stage=stage, vantage=witness.vantage, expected=wanted, seen=answer)
         return shown
 
-    def _note(self, plan: FaultPlan, stage: str, **more: Any) -> int:
+    def _note_seen(self, plan: ChangePlan, stage: str, seen: Mapping[str, str], expected: Mapping[str, str]) -> None:
+        """Notes what each vantage point says; where nothing is expected of it, whatever it says will do."""
+        for vantage in {**seen, **expected}:
+            said = seen.get(vantage, "nothing")
+            wanted = expected.get(vantage, said)
+            self.notes.write("witness", now_ns(), id=plan.id, stage=stage, vantage=vantage, expected=wanted, seen=said)
+
+    def _note(self, plan: Planned, stage: str, **more: Any) -> int:
         now = now_ns()
         self._state.setdefault(stage, set()).add(plan.id)
-        self.notes.write("fault", now, id=plan.id, kind=plan.kind, target=str(plan.target), stage=stage, **more)
+        sort, named = ("fault", {"target": str(plan.target)}) if isinstance(plan, FaultPlan) else ("change", {})
+        self.notes.write(sort, now, id=plan.id, kind=plan.kind, **named, stage=stage, **more)
         return now
 
 

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, NewType, Protocol, runtime_checkable
 
 from harness.history import History
 from harness.verdict import Finding
@@ -342,6 +342,54 @@ class NetworkFault(Protocol):
 
     def between(self, network: Network, a: Group, b: Group) -> AbstractContextManager[None]: ...
     def witnesses_between(self, cluster: Cluster, a: Group, b: Group) -> Sequence[Witness]: ...
+
+
+# --- changes -------------------------------------------------------------------------------------------------
+
+# An option of this type names a database node; a scenario that names one that the topology has not is refused.
+Database = NewType("Database", str)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a change ended.
+
+    `said` is a sentence: what was done; or where it stopped, and whether the cluster still serves. `touched` are the nodes
+    that it acted on. `expected` is what `Change.look` must find from now on, for each vantage point.
+    """
+
+    verified: bool
+    said: str
+    touched: Sequence[str] = ()
+    expected: Mapping[str, str] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Change(Protocol):
+    """Something that an operator does on purpose, through the cluster's own manager; it ends by itself.
+
+    `needs` is the capability that the topology must have: a runtime-checkable protocol, or `object`.
+    """
+
+    changes_roles: ClassVar[bool]
+    needs: ClassVar[type[Any]]
+
+    def look(self, cluster: Cluster, topology: Topology) -> Mapping[str, str]:
+        """What each vantage point says, in a word, of what the change is about: asked before it and after it."""
+
+    def carry_out(self, cluster: Cluster, topology: Topology) -> Outcome:
+        """Makes the change and verifies it; one that cannot be made leaves the cluster serving."""
+
+
+@runtime_checkable
+class SwitchesOver(Protocol):
+    """A topology whose manager moves the primary on request."""
+
+    def switch_over(self, cluster: Cluster, to: str | None) -> None:
+        """Asks the manager to make `to`, or the replica that it chooses, primary; returns with the manager's answer.
+
+        Raises ClusterError, with the manager's own words, when it will not or cannot.
+        """
 
 
 # --- judging -------------------------------------------------------------------------------------------------

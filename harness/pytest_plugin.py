@@ -1,8 +1,8 @@
 """Can a scenario file be a test like any other?
 
 Installed, pytest collects the YAML files below every folder called `scenarios`: the scenario's name is the test's,
-its `markers`, its topology and its kinds of faults are markers, and a verdict other than PASS fails it in its own
-words. Everything heavy is imported when a scenario is collected or run: other suites pay nothing for this plugin.
+its `markers`, its topology and its kinds of faults and changes are markers, and a verdict other than PASS fails it in
+its own words. Everything heavy is imported when a scenario is collected or run: other suites pay nothing for this plugin.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     from harness import registry
 
-    for kind, what in (("topologies", "on the topology"), ("faults", "that inject the fault")):
+    kinds = {"topologies": "on the topology", "faults": "that inject the fault", "changes": "that carry out the change"}
+    for kind, what in kinds.items():
         for word in registry.names(kind):
             _register(config, as_marker(word), f"scenarios {what} {word}")
 
@@ -102,7 +103,8 @@ class ScenarioItem(pytest.Item):
         self.scenario = scenario
         for marker in scenario.markers:
             _register(self.config, marker, "scenarios that say so in `markers`")
-        for marker in {*scenario.markers, *map(as_marker, (scenario.topology.use, *(plan.kind for plan in scenario.faults)))}:
+        kinds = [*(fault.kind for fault in scenario.faults), *(change.kind for change in scenario.changes)]
+        for marker in {*scenario.markers, *map(as_marker, (scenario.topology.use, *kinds))}:
             self.add_marker(marker)
 
     def runtest(self) -> None:

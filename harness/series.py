@@ -245,7 +245,7 @@ def phases(history: History, over: Windows) -> list[Span]:
 
 
 def fault_windows(history: History, over: Windows) -> Mapping[str, Span]:
-    """From the begin of injecting to the end of healing of each fault that fired, by its id."""
+    """From the begin of injecting to the end of healing of each fault that fired (of a change, until it was done), by its id."""
     return {
         fault.id: Span(
             fault.kind,

@@ -1,4 +1,4 @@
-"""Was each fault really there, by the word of somebody other than its injector, and was it gone afterwards?"""
+"""Was each fault really there, by the word of somebody other than its injector, and gone afterwards? Was each change made?"""
 
 from __future__ import annotations
 
@@ -18,13 +18,15 @@ class Witness:
 
     Every vantage point must have looked before, at the beginning, just before healing and after; have seen what was
     expected each time; and see after the fault what it saw before.
+    A planned change that was not carried out, stopped half way or could not be verified makes the run UNKNOWN, too. So does
+    one after which a vantage point says something else than it should, or all say what they said before.
     """
 
     metrics: ClassVar[Mapping[str, str]] = {}
 
     def check(self, history: History) -> Finding:
         if not history.faults:
-            return Finding("witness", Verdict.PASS, "no fault was planned", validity=True)
+            return Finding("witness", Verdict.PASS, "no fault and no change was planned", validity=True)
         doubts = [doubt for fault in history.faults for doubt in _doubts(fault)]
         if doubts:
             return Finding("witness", Verdict.UNKNOWN, "; ".join(doubts), validity=True)
@@ -33,11 +35,37 @@ class Witness:
 
 
 def _sentence(fault: FaultRecord) -> str:
-    vantages = sorted({witness.vantage for witness in fault.witnesses})
-    return f"{fault.kind} of {', '.join(fault.hit)} was witnessed ({', '.join(vantages)})"
+    vantages = ", ".join(sorted({witness.vantage for witness in fault.witnesses}))
+    if fault.change:
+        return f"{fault.what} was verified ({vantages}): {fault.said}"
+    return f"{fault.what} was witnessed ({vantages})"
+
+
+def _doubts_of_change(change: FaultRecord) -> Iterator[str]:
+    name = f"{change.what} ({change.id})"
+    if change.error:
+        yield f"{name} failed: {change.error}"
+        return
+    if change.injecting is None:
+        yield f"{name} was never begun"
+        return
+    if change.healed is None:
+        yield f"{name} was not brought to its end"
+        return
+    before, after = change.seen("before"), change.seen("after")
+    if not before or not after:
+        yield f"{name}: nobody looked {_when('after' if before else 'before')}"
+    elif before == after:
+        yield f"{name} changed nothing that anybody could see"
+    for seen in change.witnesses:
+        if not seen.shown:
+            yield f"{name}: {seen.vantage} said '{seen.seen}' {_when(seen.stage)}, expected '{seen.expected}'"
 
 
 def _doubts(fault: FaultRecord) -> Iterator[str]:
+    if fault.change:
+        yield from _doubts_of_change(fault)
+        return
     name = f"{fault.kind} of {fault.target} ({fault.id})"
     if fault.error:
         yield f"{name} failed: {fault.error}"

@@ -52,8 +52,9 @@ GLOSSARY = (
     ("probe", "one cheap timed question on a fixed schedule, whether or not the last one was answered"),
     ("kept, fresh", "probes on connections that stay open; probes that open a new connection each time"),
     ("ok, failed, unknown, not sent", "answered; refused; unanswered in time, so it may or may not have been done; never sent"),
+    ("change", "what an operator does on purpose, such as a switchover; verified by what each member says of itself afterwards"),
     ("steady state", "the bounds that must hold before the fault, or the run says nothing"),
-    ("failover", "an unplanned change of the primary"),
+    ("failover, switchover", "an unplanned change of the primary; a planned one"),
     ("recovery", "service that stays, not its first success"),
     ("p50, p99", "half, or 99 of 100, of the answers came faster; counted from when an operation was meant to start"),
     ("PASS, FAIL, UNKNOWN", "every expectation held; one did not; the run cannot tell, and says why"),
@@ -229,7 +230,30 @@ def by_phase(result: Plain) -> list[tuple[str, list[str]]]:
 def in_words(result: Plain) -> list[str]:
     """What happened and what clients lost, in sentences for someone who knows none of the terms."""
     known = metrics(result)
-    return [*_faults_in_words(result["faults"]), *_outage_in_words(known), *_loss_in_words(known)]
+    told = [*_faults_in_words(faults(result)), *_changes_in_words(changes(result))]
+    return [*told, *_outage_in_words(known), *_loss_in_words(known)]
+
+
+def faults(result: Plain) -> list[Plain]:
+    """What was broken on purpose."""
+    return [fault for fault in result["faults"] if not fault.get("change")]
+
+
+def changes(result: Plain) -> list[Plain]:
+    """What was changed as an operator would."""
+    return [change for change in result["faults"] if change.get("change")]
+
+
+def occasion(result: Plain) -> str:
+    """What the run is about, in a word: `fault`, or `change` when nothing was broken."""
+    return "change" if changes(result) and not faults(result) else "fault"
+
+
+def change_of(change: Plain) -> str:
+    """`switchover of pg-az-a`; `switchover` alone when it touched nothing."""
+    hit = ", ".join(change.get("hit") or ())
+    kind = str(change["kind"]).replace("_", " ")
+    return f"{kind} of {hit}" if hit else kind
 
 
 def _faults_in_words(faults: Sequence[Plain]) -> Iterator[str]:
@@ -241,6 +265,20 @@ def _faults_in_words(faults: Sequence[Plain]) -> Iterator[str]:
         ended = "was not healed" if fault.get("healed_at_s") is None else f"was healed at {number(fault['healed_at_s'], 's')}"
         doubt = "" if fault["witnessed"] else " It was not witnessed: what follows need not be its effect."
         yield f"The {kind} hit {hit} ({fault['target']}) at {number(fault['injected_at_s'], 's')} and {ended}.{doubt}"
+
+
+def _changes_in_words(changes: Sequence[Plain]) -> Iterator[str]:
+    for change in changes:
+        began, done = (change.get(f"{stage}_at_s") for stage in ("injected", "healed"))
+        if began is None:
+            yield f"The change ({change_of(change)}) was never begun."
+        elif done is None:
+            why = f": {change['error']}" if change.get("error") else ""
+            yield f"The {change_of(change)} was begun at {number(began, 's')} and did not come to its end{why}."
+        else:
+            doubt = "" if change["witnessed"] else " Nobody else saw that: what follows need not be its effect."
+            times = f"was begun at {number(began, 's')} and done at {number(done, 's')}"
+            yield f"The {change_of(change)} {times}: {change.get('said')}.{doubt}"
 
 
 def _outage_in_words(known: Mapping[str, Measured]) -> Iterator[str]:

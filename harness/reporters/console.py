@@ -45,7 +45,9 @@ def summary(result: Mapping[str, Any]) -> RenderableType:
     parts += [Text(""), _figures(result)]
     for fault in result["faults"]:
         if not fault["witnessed"]:
-            parts.append(Text(plain(f"The fault {fault['id']} was not witnessed{_because(fault)}"), _STYLES["unknown"]))
+            what = ("change", "verified") if fault.get("change") else ("fault", "witnessed")
+            said = f"The {what[0]} {fault['id']} was not {what[1]}{_because(fault)}"
+            parts.append(Text(plain(said), _STYLES["unknown"]))
     return Group(*parts)
 
 

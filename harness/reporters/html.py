@@ -20,7 +20,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from harness import series
-from harness.history import History
+from harness.history import FaultRecord, History
 from harness.reporters import _shown
 
 PER_WINDOW = 100  # operations that a window of the rate and latency charts shall hold on average
@@ -83,6 +83,7 @@ def timeline(history: History) -> dict[str, Any]:
     operations = series.clients(history.operations)
     coarse = series.windows(history, operations, PER_WINDOW)
     roles, writes = series.role_strips(history, fine), series.write_strips(history, fine)
+    spans = series.fault_windows(history, fine)
     return {
         "from": fine.start_s,
         "to": round(fine.end_s, 3),
@@ -91,8 +92,10 @@ def timeline(history: History) -> dict[str, Any]:
         "at": [round(start_s, 3) for start_s in coarse.starts_s.tolist()],
         "phases": _spans(series.phases(history, fine)),
         "faults": [
-            {"id": fault_id, "from": round(span.start_s, 3), "to": round(span.end_s, 3), "label": _fault_label(history, fault_id)}
-            for fault_id, span in series.fault_windows(history, fine).items()
+            {"id": fault.id, "from": round(span.start_s, 3), "to": round(span.end_s, 3), "label": _label(fault),
+             "change": fault.change}
+            for fault in history.faults
+            if (span := spans.get(fault.id))
         ],
         "lanes": [{**asdict(strip), "spans": _spans(strip.spans)} for strip in series.probe_strips(history, fine)],
         "roles": [
@@ -108,8 +111,9 @@ def timeline(history: History) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _fault_label(history: History, fault_id: str) -> str:
-    fault = next(fault for fault in history.faults if fault.id == fault_id)
+def _label(fault: FaultRecord) -> str:
+    if fault.change:
+        return fault.what.replace("_", " ")
     return f"{fault.kind.replace('_', ' ')} → {', '.join(fault.hit) or fault.target}"
 
 

@@ -18,7 +18,7 @@ _MARKUP = re.compile(r"([\\`*_{}\[\]<>#|~&$!])")
 
 @dataclass(frozen=True)
 class Markdown:
-    """summary.md: the verdict and why, the figures with their bounds, the faults with their witnesses."""
+    """summary.md: the verdict and why, the figures with their bounds, the faults and changes with their witnesses."""
 
     def write(self, folder: Path, history: History, result: Mapping[str, Any]) -> Path:
         """Writes `folder`/summary.md and returns it."""
@@ -38,7 +38,8 @@ def _lines(folder: Path, history: History, result: Mapping[str, Any]) -> Iterato
         (row.metric, row.bound, _joined(row.measured, row.bounds), _mark(row.verdict), row.because)
         for row in _shown.expectations(result)
     ]))  # fmt: skip
-    yield from _section("Faults and their witnesses", _faults(result["faults"]))
+    yield from _section("Faults and their witnesses", _faults(_shown.faults(result)))
+    yield from _section("Changes and what each member said", _changes(_shown.changes(result)))
     yield from _section("What did not pass", _findings(f for f in result["findings"] if f["verdict"] != "pass"))
     yield from ("", "<details><summary>All findings</summary>", "", *_findings(result["findings"]), "", "</details>")
     yield "\n### Again\n"
@@ -66,6 +67,20 @@ def _faults(faults: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for fault in faults:
         if fault.get("error"):
             yield f"\n- {text(fault['id'])}: {text(fault['error'])}"
+    yield from _readings("fault", faults)
+
+
+def _changes(changes: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    rows = []
+    for change in changes:
+        times = [_shown.number(change.get(name), "s") for name in ("injected_at_s", "healed_at_s")]
+        verified = "yes" if change["witnessed"] else "**no**"
+        rows.append((change["id"], _shown.change_of(change), *times, verified, change.get("said") or change.get("error") or ""))
+    yield from _table(("change", "what", "begun", "done", "verified", "what was done"), rows)
+    yield from _readings("change", changes)
+
+
+def _readings(sort: str, faults: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     readings = [
         (fault["id"], _shown.number(seen["at_s"], "s"), seen["stage"], seen["vantage"], seen["expected"], seen["seen"])
         for fault in faults
@@ -73,7 +88,7 @@ def _faults(faults: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     ]
     if readings:
         yield ""
-        yield from _table(("fault", "at", "stage", "vantage", "expected", "seen"), readings)
+        yield from _table((sort, "at", "stage", "vantage", "expected", "seen"), readings)
 
 
 def _findings(findings: Iterable[Mapping[str, Any]]) -> Iterator[str]:

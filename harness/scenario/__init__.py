@@ -2,16 +2,17 @@
 
 A file becomes frozen values, or one line per problem, `file:line:column: what is wrong; what would be right`.
 The file is read with the place of each value (document), taken by a model that is made of the dataclasses of values,
-faults, topologies and workloads (fields, models), and examined as a whole (contradictions). Validation and the JSON
+faults, changes, topologies and workloads (fields, models), and examined as a whole (contradictions). Validation and the JSON
 Schema for editors are made from the same models.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -20,12 +21,14 @@ from harness.scenario.contradictions import contradictions_in
 from harness.scenario.document import Document, read
 from harness.scenario.fields import fields_of, options
 from harness.scenario.models import file_model, metrics, schema
-from harness.scenario.values import Expectation, FaultPlan, Recovery, Scenario, SteadyState, Use
+from harness.scenario.values import ChangePlan, Expectation, FaultPlan, Planned, Recovery, Scenario, SteadyState, Use
 from harness.scenario.wording import in_our_words, refusal
 
 __all__ = [
+    "ChangePlan",
     "Expectation",
     "FaultPlan",
+    "Planned",
     "Recovery",
     "Scenario",
     "SteadyState",
@@ -36,6 +39,8 @@ __all__ = [
     "options",
     "schema",
 ]
+
+P = TypeVar("P", FaultPlan, ChangePlan)
 
 
 def load(path: Path) -> Scenario:
@@ -50,6 +55,7 @@ def load(path: Path) -> Scenario:
         raw: Any = file_model().model_validate(document.value)
     except ValidationError as problems:
         raise refusal(path, in_our_words(document, problems)) from None
+    faults, changes = _with_ids(raw.faults, raw.changes)
     scenario = Scenario(
         name=_name(path),
         path=path,
@@ -58,7 +64,8 @@ def load(path: Path) -> Scenario:
         topology=raw.topology,
         workloads=raw.workload,
         steady_state=raw.steady_state,
-        faults=_with_ids(raw.faults),
+        faults=faults,
+        changes=changes,
         expect=tuple(sorted(raw.expect, key=lambda bound: list(document.value["expect"]).index(bound.metric))),
         images=raw.images,
         path_through=raw.path,
@@ -78,14 +85,16 @@ def as_run(scenario: Scenario) -> dict[str, Any]:
     def use(used: Use) -> dict[str, Any]:
         return {"name": used.use, **_given(used.options)}
 
-    def plan(fault: FaultPlan) -> dict[str, Any]:
-        timing = {
-            name: str(value) if isinstance(value, Condition) else value
-            for name in ("at_s", "after", "when", "for_s", "until", "at_most_s")
-            if (value := getattr(fault, name)) is not None
-        }
-        kept = {"id": fault.id, "kind": fault.kind, "target": str(fault.target)}
-        return {**kept, "options": _given(fault.fault), **timing}
+    def timing(plan: Planned, *names: str) -> dict[str, Any]:
+        given = {name: getattr(plan, name) for name in ("at_s", "after", "when", *names)}
+        return {name: str(v) if isinstance(v, Condition) else v for name, v in given.items() if v is not None}
+
+    def fault(plan: FaultPlan) -> dict[str, Any]:
+        kept = {"id": plan.id, "kind": plan.kind, "target": str(plan.target), "options": _given(plan.fault)}
+        return kept | timing(plan, "for_s", "until", "at_most_s")
+
+    def change(plan: ChangePlan) -> dict[str, Any]:
+        return {"id": plan.id, "kind": plan.kind, "options": _given(plan.change), **timing(plan)}
 
     return {
         "scenario": scenario.name,
@@ -93,7 +102,8 @@ def as_run(scenario: Scenario) -> dict[str, Any]:
         "topology": {"name": scenario.topology.use, "options": _given(scenario.topology.options)},
         "workloads": [use(workload) for workload in scenario.workloads],
         "steady_state": dataclasses.asdict(scenario.steady_state),
-        "faults": [plan(fault) for fault in scenario.faults],
+        "faults": [fault(plan) for plan in scenario.faults],
+        "changes": [change(plan) for plan in scenario.changes],
         "expect": [dataclasses.asdict(expectation) for expectation in scenario.expect],
         "images": dict(scenario.images),
         "path": scenario.path_through,
@@ -116,13 +126,16 @@ def _name(path: Path) -> str:
     return "/".join(parts[nearest + 1 :])
 
 
-def _with_ids(plans: Iterable[FaultPlan]) -> tuple[FaultPlan, ...]:
-    """Gives the faults that the file did not name the name of their kind: crash, crash-2, …"""
-    named = list(plans)
-    taken = {plan.id for plan in named}
-    for at, plan in enumerate(named):
-        if not plan.id:
-            numbered = (plan.kind if number == 1 else f"{plan.kind}-{number}" for number in range(1, len(named) + 2))
-            named[at] = dataclasses.replace(plan, id=next(id_ for id_ in numbered if id_ not in taken))
-            taken.add(named[at].id)
-    return tuple(named)
+def _with_ids(faults: Sequence[FaultPlan], changes: Sequence[ChangePlan]) -> tuple[tuple[FaultPlan, ...], tuple[ChangePlan, ...]]:
+    """Gives the faults and changes that the file did not name the name of their kind: crash, crash-2, …"""
+    taken = {*(plan.id for plan in faults), *(plan.id for plan in changes)}
+
+    def named(plan: P) -> P:
+        if plan.id:
+            return plan
+        numbered = (plan.kind if number == 1 else f"{plan.kind}-{number}" for number in count(1))
+        id_ = next(id_ for id_ in numbered if id_ not in taken)
+        taken.add(id_)
+        return dataclasses.replace(plan, id=id_)
+
+    return tuple(map(named, faults)), tuple(map(named, changes))

@@ -3,43 +3,57 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from ipaddress import IPv4Network
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from harness import conditions, targets
 from harness.errors import suggestion
 from harness.layout import Plan, client_nodes
-from harness.protocols import NodeSpec, Topology
+from harness.protocols import Database, NodeSpec, Topology
 from harness.scenario.document import Steps
-from harness.scenario.values import FaultPlan, Scenario
+from harness.scenario.fields import fields_of
+from harness.scenario.values import ChangePlan, FaultPlan, Planned, Scenario
 from harness.scenario.wording import shortly
 
 Contradiction = tuple[Steps, bool, str]  # where, whether the key is meant rather than its value, and what
+Plans = Sequence[tuple[Steps, Planned]]  # each with where it was written
 
 _SORTS = {"on_node": ("nodes",), "on_host": ("nodes",), "between": ("zones", "nodes"), "on_link": ("links",)}
+_ENDS = {  # the conditions that may be said of each, the one that means its end first
+    FaultPlan: conditions.OF_FAULT,
+    ChangePlan: conditions.OF_CHANGE,
+}
 _EXAMPLE = {"nodes": "writer", "zones": "zone of writer", "links": "clients"}
 
 
 def contradictions_in(scenario: Scenario) -> Iterator[Contradiction]:
-    for index, plan in enumerate(scenario.faults):
-        steps: Steps = ("faults", index)
+    plans: Plans = [
+        *((("faults", index), fault) for index, fault in enumerate(scenario.faults)),
+        *((("changes", index), change) for index, change in enumerate(scenario.changes)),
+    ]
+    for steps, plan in plans:
         yield from ((steps + rest, key, what) for rest, key, what in _of_start(plan))
-        yield from ((steps + rest, key, what) for rest, key, what in _of_end(plan))
+        if isinstance(plan, FaultPlan):
+            yield from ((steps + rest, key, what) for rest, key, what in _of_end(plan))
         if plan.at_s is not None and plan.at_s >= scenario.max_runtime_s:
             yield (*steps, "at"), False, f"starts when the run is over already (max_runtime is {scenario.max_runtime_s:g}s)"
-    yield from _of_order(scenario.faults)
+    yield from _of_order(plans)
     yield from _of_topology(scenario)
 
 
-def _of_start(plan: FaultPlan) -> Iterator[Contradiction]:
+def _sort(plan: Planned) -> str:
+    return "fault" if isinstance(plan, FaultPlan) else "change"
+
+
+def _of_start(plan: Planned) -> Iterator[Contradiction]:
     if plan.at_s is None and plan.after is None and plan.when is None:
-        yield (), False, f"the fault '{plan.id}' never starts; write at: 5s, after: <id> or when: <condition>"
+        yield (), False, f"the {_sort(plan)} '{plan.id}' never starts; write at: 5s, after: <id> or when: <condition>"
     if plan.when is not None and plan.after is not None:
-        yield ("after",), True, "a fault starts either after another or when a condition holds, not both"
+        yield ("after",), True, f"a {_sort(plan)} starts either after another or when a condition holds, not both"
     elif plan.when is not None and plan.at_s is not None:
-        yield ("at",), True, "a fault starts either at a time or when a condition holds, not both"
+        yield ("at",), True, f"a {_sort(plan)} starts either at a time or when a condition holds, not both"
 
 
 def _of_end(plan: FaultPlan) -> Iterator[Contradiction]:
@@ -53,38 +67,63 @@ def _of_end(plan: FaultPlan) -> Iterator[Contradiction]:
         yield ("at_most",), True, "at_most bounds an until, which is missing; write for: 30s for a plain duration"
 
 
-def _of_order(plans: Sequence[FaultPlan]) -> Iterator[Contradiction]:
-    """Names that name nothing or two things, and faults that wait for each other."""
-    ids = [plan.id for plan in plans]
+def _of_order(plans: Plans) -> Iterator[Contradiction]:
+    """Names that name nothing, two things or the wrong sort of thing, and faults or changes that wait for each other."""
+    named: dict[str, tuple[Steps, Planned]] = {}
     wrong = False
-    for index, plan in enumerate(plans):
-        if plan.id in ids[:index]:
+    for steps, plan in plans:
+        if plan.id in named:
+            (_, index), first = named[plan.id]
             wrong = True
-            yield ("faults", index, "id"), False, f"the id '{plan.id}' is taken by fault {ids.index(plan.id) + 1} of this file"
-        named = {"after": plan.after, "when": plan.when and plan.when.fault_id, "until": plan.until and plan.until.fault_id}
-        for key, id_ in named.items():
-            if id_ and id_ not in ids:
+            yield (*steps, "id"), False, f"the id '{plan.id}' is taken by {_sort(first)} {int(index) + 1} of this file"
+        named.setdefault(plan.id, (steps, plan))
+    for steps, plan in plans:
+        for key, (id_, kind) in _waits(plan).items():
+            problem = _of_name(id_, kind, {known: other for known, (_, other) in named.items()})
+            if problem:
                 wrong = True
-                yield ("faults", index, key), False, f"no fault in this file has the id '{id_}'{suggestion(id_, ids)}"
+                yield (*steps, key), False, problem
     if not wrong:
         yield from _of_waiting(plans)
 
 
-def _of_waiting(plans: Sequence[FaultPlan]) -> Iterator[Contradiction]:
+def _waits(plan: Planned) -> dict[str, tuple[str, str | None]]:
+    """Whom a plan waits for, by the key that says so: its id, and the kind of condition, if it is one."""
+    waits: dict[str, tuple[str, str | None]] = {"after": (plan.after, None)} if plan.after else {}
+    conditions_of = {"when": plan.when, "until": plan.until if isinstance(plan, FaultPlan) else None}
+    return waits | {key: (said.of, said.kind) for key, said in conditions_of.items() if said is not None and said.of}
+
+
+def _of_name(id_: str, kind: str | None, known: Mapping[str, Planned]) -> str | None:
+    if id_ not in known:
+        return f"no fault or change in this file has the id '{id_}'{suggestion(id_, known)}"
+    right = _ENDS[type(known[id_])]
+    if kind is not None and kind not in right:
+        said = " or ".join(f"'{id_} {word}'" for word in right)
+        return f"'{id_}' is a {_sort(known[id_])}; write {said}"
+    return None
+
+
+def _of_waiting(plans: Plans) -> Iterator[Contradiction]:
+    over = {plan.id: f"{plan.id} {_ENDS[type(plan)][0]}" for _, plan in plans}
     awaits: dict[str, list[str]] = {}
-    for plan in plans:
-        start, end = (f"{plan.id} {kind}" for kind in (conditions.FAULT_IS_INJECTED, conditions.FAULT_IS_HEALED))
-        after = f"{plan.after} {conditions.FAULT_IS_HEALED}" if plan.after else None
-        awaits[start] = [str(event) for event in (after, plan.when) if event]
-        awaits[end] = [start, *([str(plan.until)] if plan.until else [])]
+    of: dict[str, tuple[int, Steps, Planned]] = {}
+    for number, (steps, plan) in enumerate(plans):
+        before_start = [str(event) for event in (over[plan.after] if plan.after else None, plan.when) if event]
+        if isinstance(plan, FaultPlan):
+            start = f"{plan.id} {conditions.FAULT_IS_INJECTED}"
+            awaits[start] = before_start
+            awaits[over[plan.id]] = [start, *([str(plan.until)] if plan.until else [])]
+            of[start] = (number, steps, plan)
+        else:
+            awaits[over[plan.id]] = before_start
+        of[over[plan.id]] = (number, steps, plan)
     try:
         TopologicalSorter(awaits).prepare()
     except CycleError as error:
         circle = error.args[1][::-1]
-        keys = {f"{plan.id} {kind}": (index, plan) for index, plan in enumerate(plans) for kind in conditions.OF_FAULT}
-        index, plan = min((keys[event] for event in circle if event in keys), key=lambda found: found[0])
-        key = "after" if plan.after else "when" if plan.when and plan.when.fault_id else "until"
-        yield ("faults", index, key), False, f"waits for itself: {', which awaits '.join(map(repr, circle))}"
+        _, steps, plan = min((of[event] for event in circle if event in of), key=lambda found: found[0])
+        yield (*steps, next(iter(_waits(plan)))), False, f"waits for itself: {', which awaits '.join(map(repr, circle))}"
 
 
 def _of_topology(scenario: Scenario) -> Iterator[Contradiction]:
@@ -99,11 +138,32 @@ def _of_topology(scenario: Scenario) -> Iterator[Contradiction]:
         never = targets.never_matches(plan.target, specs, topology.zones, topology.endpoint_names)
         if never:
             yield ("faults", index, "target"), False, never
+    for index, change in enumerate(scenario.changes):
+        yield from (
+            (("changes", index, *rest), key, what) for rest, key, what in _of_change(change, scenario.topology.use, topology)
+        )
     for index, workload in enumerate(scenario.workloads):
         yield from ((("workload", index, *rest), key, what) for rest, key, what in _of_zones(workload.options, topology.zones))
     families = {"packets", *(spec.server for spec in specs)}
     for family in sorted(scenario.images.keys() - families):
         yield ("images", family), True, f"no server family called '{family}'{suggestion(family, families)}"
+
+
+def _of_change(plan: ChangePlan, word: str, topology: Topology) -> Iterator[Contradiction]:
+    """What the topology cannot do, and options that name a database that it has not."""
+    if not isinstance(topology, plan.change.needs):
+        yield ("change",), False, f"{word} cannot do that: it has no {', '.join(_asked(plan.change.needs))}"
+    databases = [spec.name for spec in _specs(topology) if spec.role == "database"]
+    hints = get_type_hints(type(plan.change))
+    for option in fields_of(plan.change):
+        named = getattr(plan.change, option.name)
+        if named is not None and Database in (hints[option.name], *get_args(hints[option.name])) and named not in databases:
+            yield (option.name,), False, f"the topology has no database called '{named}'{suggestion(named, databases)}"
+
+
+def _asked(capability: type[Any]) -> Iterator[str]:
+    """The methods that a capability consists of."""
+    return (f"'{name}'" for name in vars(capability) if not name.startswith("_"))
 
 
 def _of_zones(workload: Any, zones: Sequence[str]) -> Iterator[Contradiction]:

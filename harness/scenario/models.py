@@ -24,7 +24,17 @@ from harness.scenario.fields import (
     model_of,
     or_many,
 )
-from harness.scenario.values import Expectation, FaultPlan, MoreThanNone, NotEmpty, Recovery, SteadyState, Use, Word
+from harness.scenario.values import (
+    ChangePlan,
+    Expectation,
+    FaultPlan,
+    MoreThanNone,
+    NotEmpty,
+    Recovery,
+    SteadyState,
+    Use,
+    Word,
+)
 
 _UNIT_OF_METRIC = {"s": SECONDS, "share": SHARES}
 
@@ -43,28 +53,31 @@ class _Metrics(Strict):
     unknown: ClassVar[str] = "no metric called"
 
 
+_STARTS: dict[str, Any] = {
+    "oneOf": [
+        {"required": ["at"], "not": {"required": ["after"]}},
+        {"required": ["after"]},
+        {"required": ["when"]},
+    ]
+}
+_ENDS: dict[str, Any] = {
+    "oneOf": [
+        {"required": ["for"], "not": {"anyOf": [{"required": ["until"]}, {"required": ["at_most"]}]}},
+        {"required": ["until", "at_most"], "not": {"required": ["for"]}},
+    ]
+}
+
+
+class _Started(Strict):
+    """When a change starts is a matter of several keys."""
+
+    model_config = ConfigDict(json_schema_extra=_STARTS)
+
+
 class _Timed(Strict):
     """When a fault starts and ends is a matter of several keys."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "allOf": [
-                {
-                    "oneOf": [
-                        {"required": ["at"], "not": {"required": ["after"]}},
-                        {"required": ["after"]},
-                        {"required": ["when"]},
-                    ]
-                },
-                {
-                    "oneOf": [
-                        {"required": ["for"], "not": {"anyOf": [{"required": ["until"]}, {"required": ["at_most"]}]}},
-                        {"required": ["until", "at_most"], "not": {"required": ["for"]}},
-                    ]
-                },
-            ]
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"allOf": [_STARTS, _ENDS]})
 
 
 class _Bounded(Strict):
@@ -96,6 +109,17 @@ def _fault() -> Any:
         return becoming(lambda m: built(FaultPlan, m, kind=word, fault=built(cls, m)), model)
 
     return Annotated[Any, OneOf("inject", {word: choice(word) for word in registry.names("faults")})]
+
+
+def _change() -> Any:
+    """`change: word` with its start and the change's own options."""
+
+    def choice(word: str) -> Any:
+        cls = registry.find("changes", word)
+        model = model_of(ChangePlan, cls, base=_Started, without=("kind",), change=(Literal[word], ...))
+        return becoming(lambda m: built(ChangePlan, m, kind=word, change=built(cls, m)), model)
+
+    return Annotated[Any, OneOf("change", {word: choice(word) for word in registry.names("changes")})]
 
 
 @cache
@@ -135,6 +159,7 @@ def file_model() -> Any:
         "workload": (or_many(_use("workloads")), Field(description="what clients ask: one workload or a list")),
         "steady_state": part(SteadyState),
         "faults": (many(_fault()), Field(default_factory=tuple, description="what is broken on purpose, and until when")),
+        "changes": (many(_change()), Field(default_factory=tuple, description="what is changed as an operator would, and when")),
         "expect": (_expect(), Field(default_factory=tuple, description="the bounds, written before the run")),
         "images": (dict[str, NotEmpty], Field(default_factory=dict, description="images to use instead, by server family")),
         "path": (Literal["direct", "toxiproxy"], Field(default="direct", description="what every client's path leads through")),

@@ -23,13 +23,13 @@ def _at_least(value: object) -> float:
 
 
 def _one_word(text: str) -> str:
-    if not re.fullmatch(conditions.FAULT_ID, text):
+    if not re.fullmatch(conditions.ID, text):
         raise ValueError(f"'{text}' is not one word; use letters, digits, '-' and '_'")
     return text
 
 
 AtLeast = Annotated[float, BeforeValidator(_at_least), text_of(rf"^(>=\s*)?{PERCENTAGE}$", ">= 99.9%")]
-Word = Annotated[str, AfterValidator(_one_word), text_of(f"^{conditions.FAULT_ID}$", "smoke")]
+Word = Annotated[str, AfterValidator(_one_word), text_of(f"^{conditions.ID}$", "smoke")]
 NotEmpty = Annotated[str, Field(min_length=1)]
 MoreThanNone = Annotated[float, MoreThan(0)]
 
@@ -63,8 +63,9 @@ class Recovery:
 class FaultPlan:
     """One fault: what, on which target, from when to when. Times are seconds.
 
-    It starts `at_s` after the steady state was reached, or `at_s` after the fault `after` was healed, or once `when`
-    is true. It ends after `for_s`, or once `until` is true but no later than `at_most_s` after it was injected.
+    It starts `at_s` after the steady state was reached, or `at_s` after the fault `after` was healed (the change `after`
+    was done), or once `when` is true. It ends after `for_s`, or once `until` is true but no later than `at_most_s`
+    after it was injected.
     """
 
     kind: str
@@ -77,6 +78,21 @@ class FaultPlan:
     for_s: MoreThanNone | None = None
     until: Condition | None = None
     at_most_s: MoreThanNone | None = None
+
+
+@dataclass(frozen=True)
+class ChangePlan:
+    """One planned change, and when it starts, which is said as for a fault. It ends by itself."""
+
+    kind: str
+    change: Any
+    id: Word = ""
+    at_s: float | None = None
+    after: str | None = None
+    when: Condition | None = None
+
+
+Planned = FaultPlan | ChangePlan
 
 
 @dataclass(frozen=True)
@@ -115,6 +131,7 @@ class Scenario:
     workloads: tuple[Use, ...]
     steady_state: SteadyState = SteadyState()
     faults: tuple[FaultPlan, ...] = ()
+    changes: tuple[ChangePlan, ...] = ()
     expect: tuple[Expectation, ...] = ()
     images: Mapping[str, str] = field(default_factory=dict)
     path_through: Literal["direct", "toxiproxy"] = "direct"

@@ -28,7 +28,12 @@ _WANTED = {
 }
 _MAX_PROBLEMS, _MAX_LENGTH = 20, 1000
 _ONE_LINE = {ord("\n"): "\\n", ord("\r"): "\\r", 0x85: "\\x85", 0x2028: "\\u2028", 0x2029: "\\u2029"}
-_NAMES = {"topology": ("topologies", "use"), "workload": ("workloads", "use"), "faults": ("faults", "inject")}
+_NAMES = {
+    "topology": ("topologies", "use"),
+    "workload": ("workloads", "use"),
+    "faults": ("faults", "inject"),
+    "changes": ("changes", "change"),
+}
 
 
 def in_our_words(document: Document, problems: ValidationError) -> list[str]:
@@ -92,7 +97,7 @@ def _no_such_choice(expected: str, value: Any) -> str:
 
 
 def _no_such_word(where: str, value: Any) -> tuple[Steps, bool, str]:
-    """What is wrong with a mapping whose word says which fault, topology or workload it is."""
+    """What is wrong with a mapping whose word says which fault, change, topology or workload it is."""
     kind, key = _NAMES[where]
     if isinstance(value, dict) and key not in value:
         close = difflib.get_close_matches(key, value, n=1)

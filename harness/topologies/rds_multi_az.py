@@ -178,6 +178,18 @@ class RdsMultiAz:
         members = self.members(cluster)
         return {name: "primary" if said.get("role") in PRIMARY else str(said.get("role")) for name, said in members.items()}
 
+    def switch_over(self, cluster: Cluster, to: str | None) -> None:
+        """Asks the leader's Patroni, from the leader's zone, which answers once it is over or has given up."""
+        leader = self._primary(cluster)
+        if leader is None:
+            raise ClusterError("there is no running primary whose Patroni could be asked")
+        spec = cluster.nodes[leader].spec
+        asked = json.dumps({"leader": leader, **({"candidate": to} if to else {})})
+        said = cluster.client(spec.zone).run(*LOOK, "post", spec.address, str(REST), "/switchover", "30", asked)
+        status, _, answer = said.out.strip().partition(" ")
+        if status != "200":
+            raise ClusterError(f"Patroni on {leader} did not switch over: {answer or 'it gave no reason'} (HTTP {status})")
+
     def versions(self, cluster: Cluster) -> Mapping[str, str]:
         zone = self.zones[0]
         asked = {

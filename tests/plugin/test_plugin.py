@@ -55,25 +55,28 @@ def test_other_yaml_is_left_alone(pytester: pytest.Pytester) -> None:
     ("arguments", "names"),
     [
         (("-m", "smoke"), ["marked"]),
-        (("-m", "not smoke"), ["crashed", "plain"]),
+        (("-m", "not smoke"), ["crashed", "moved", "plain"]),
         (("-m", "crash"), ["crashed"]),
-        (("-m", "rds_multi_az"), ["crashed", "marked", "plain"]),
+        (("-m", "rds_multi_az"), ["crashed", "marked", "moved", "plain"]),
+        (("-m", "switchover"), ["moved"]),
         (("-m", "partition"), []),
         (("-k", "plain"), ["plain"]),
         (("-k", "crash"), ["crashed"]),
     ],
 )
-def test_scenarios_are_chosen_by_marker_topology_fault_and_name(
+def test_scenarios_are_chosen_by_marker_topology_fault_change_and_name(
     pytester: pytest.Pytester, arguments: tuple[str, ...], names: list[str]
 ) -> None:
-    write(pytester, plain=PASSES, marked=PASSES + "markers: [smoke]\n", crashed=UNKNOWN)
+    moved = PASSES + "changes: [{change: switchover, at: 1s}]\n"
+    write(pytester, plain=PASSES, marked=PASSES + "markers: [smoke]\n", crashed=UNKNOWN, moved=moved)
     chosen = collected(pytester, "--strict-markers", *arguments)
     assert [line.rpartition("/")[2] for line in chosen] == names
 
 
-def test_topologies_and_faults_are_registered_markers(pytester: pytest.Pytester) -> None:
+def test_topologies_faults_and_changes_are_registered_markers(pytester: pytest.Pytester) -> None:
     result = pytester.runpytest_inprocess("--markers")
-    result.stdout.fnmatch_lines(["@pytest.mark.rds_multi_az: *topology rds-multi-az", "@pytest.mark.crash: *inject*crash"])
+    for line in ("rds_multi_az: *topology rds-multi-az", "crash: *inject*crash", "switchover: *carry out*switchover"):
+        result.stdout.fnmatch_lines([f"@pytest.mark.{line}"])
 
 
 def test_a_pass_passes(pytester: pytest.Pytester) -> None:

@@ -181,6 +181,29 @@ class Run:
                 self.witness(when, stage, seen, seen, id_=id_)
         return self
 
+    def change(
+        self,
+        at: float,
+        until: float | None = None,
+        *,
+        kind: str = "switchover",
+        said: str = "pg-b took over from pg-a",
+        before: Mapping[str, str] | None = None,
+        after: Mapping[str, str] | None = None,
+        changes_roles: bool = True,
+    ) -> Run:
+        """A planned change that was done at `until` (None: never), with what each node said before and after it."""
+        named = {"id": kind, "kind": kind}
+        self.run.setdefault("changes", []).append(named)
+        for node, role in ({"pg-a": "primary", "pg-b": "replica"} if before is None else before).items():
+            self.witness(at - 0.1, "before", role, role, id_=kind, vantage=node)
+        self.event(at, "change", **named, stage="begun", changes_roles=changes_roles)
+        if until is not None:
+            self.event(until, "change", **named, stage="done", hit=["pg-a"], said=said)
+            for node, role in ({"pg-a": "replica", "pg-b": "primary"} if after is None else after).items():
+                self.witness(until + 0.1, "after", role, role, id_=kind, vantage=node)
+        return self
+
     def witness(self, at: float, stage: str, expected: str, seen: str, *, id_: str = "crash", vantage: str = "client-b") -> Run:
         return self.event(at, "witness", id=id_, stage=stage, vantage=vantage, expected=expected, seen=seen)
 

@@ -274,7 +274,7 @@ def test_what_there_is_is_listed_with_its_options(harness: Command) -> None:
     write(one=PASSES, two=BAD)
     code, out, _ = harness("list")
     assert code == 0
-    for kind in ("faults", "topologies", "workloads", "checkers", "reporters"):
+    for kind in ("faults", "changes", "topologies", "workloads", "checkers", "reporters"):
         for word in registry.names(kind):
             assert any(line.startswith(f"  {word}: ") for line in out)
     for line in (

@@ -45,7 +45,7 @@ def test_the_reference_pages_are_what_the_code_says() -> None:
     assert generate.stale() == [], "run python -m docs.generate"
 
 
-@pytest.mark.parametrize("kind", ["faults", "topologies", "workloads"])
+@pytest.mark.parametrize("kind", ["faults", "changes", "topologies", "workloads"])
 def test_every_word_and_option_of_a_scenario_is_in_the_reference(kind: str) -> None:
     page = generate.pages()["scenario.md"]
     for word in registry.names(kind):
@@ -129,6 +129,7 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
     ("page", "contracts"),
     [
         ("add-a-fault", (protocols.NodeFault, protocols.HostFault, protocols.LinkFault, protocols.NetworkFault)),
+        ("add-a-change", (protocols.Change,)),
         ("add-a-topology", (protocols.Topology,)),
         ("add-a-checker", (protocols.Checker,)),
     ],
@@ -141,9 +142,10 @@ def test_a_how_to_names_all_that_its_contract_asks_for(page: str, contracts: tup
         assert [name for name in asked if name not in text] == []
 
 
-def test_the_how_to_shows_a_fault_as_it_is() -> None:
-    fault = (ROOT / "harness" / "faults" / "pause.py").read_text("utf-8")
-    assert f"```python\n{fault}```" in (ROOT / "docs" / "how-to" / "add-a-fault.md").read_text("utf-8")
+@pytest.mark.parametrize(("page", "shown"), [("add-a-fault", "faults/pause.py"), ("add-a-change", "changes/switchover.py")])
+def test_a_how_to_shows_its_example_as_it_is(page: str, shown: str) -> None:
+    code = (ROOT / "harness" / shown).read_text("utf-8")
+    assert f"```python\n{code}```" in (ROOT / "docs" / "how-to" / f"{page}.md").read_text("utf-8")
 
 
 def test_continuous_integration_calls_the_test_command_of_the_readme() -> None:

@@ -7,17 +7,19 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from harness import registry, scenario, units
+from harness.changes.switchover import Switchover
 from harness.conditions import Condition
 from harness.errors import UsageError
 from harness.faults.latency import Latency
 from harness.faults.partition import Partition
-from harness.scenario import Expectation, Recovery, Scenario, SteadyState, models
+from harness.protocols import Database
+from harness.scenario import ChangePlan, Expectation, Recovery, Scenario, SteadyState, models
 
 EXAMPLE = """\
 title: The writer's zone is cut off while clients inside it go on writing
@@ -67,7 +69,7 @@ def test_the_example_of_the_design_means_what_it_says(load: Any) -> None:
 
 def test_what_a_file_leaves_out_has_its_default(load: Any) -> None:
     read = load(LEAST)
-    assert (read.faults, read.expect, dict(read.images), read.markers) == ((), (), {}, ())
+    assert (read.faults, read.changes, read.expect, dict(read.images), read.markers) == ((), (), (), {}, ())
     assert (read.path_through, read.max_runtime_s) == ("direct", 600)
     assert read.recovery == Recovery(stable_for_s=5, at_most_s=120)
     assert read.steady_state == SteadyState(5, 0.999, 0.999)
@@ -118,6 +120,52 @@ faults:
     assert (second.after, second.at_s) == ("first", 0.5)
     assert (third.when, third.until, third.at_most_s) == (Condition("is injected", "first"), Condition("is healed", "first"), 60)
     assert third.fault == Latency(delay_ms=100, jitter_ms=0)
+
+
+def test_changes_stand_beside_faults_and_wait_for_them_and_they_for_changes(load: Any) -> None:
+    read = load(
+        LEAST
+        + """\
+faults:
+  - {inject: crash, target: writer, after: switchover, for: 10s}
+  - {inject: crash, target: writer, when: switchover-2 is done, until: switchover is done, at_most: 1min}
+changes:
+  - {change: switchover, at: 5s, to: pg-az-b, within: 30s}
+  - {change: switchover, after: crash, at: 1s}
+"""
+    )
+    assert [plan.id for plan in read.faults] == ["crash", "crash-2"]
+    first, second = read.changes
+    assert first == ChangePlan("switchover", Switchover(to=Database("pg-az-b"), within_s=30), "switchover", at_s=5)
+    assert (second.id, second.after, second.at_s, second.change) == ("switchover-2", "crash", 1, Switchover())
+    assert (read.faults[1].when, read.faults[1].until) == (
+        Condition("is done", "switchover-2"),
+        Condition("is done", "switchover"),
+    )
+    assert json.loads(json.dumps(scenario.as_run(read)))["changes"][0] == {
+        "id": "switchover",
+        "kind": "switchover",
+        "options": {"to": "pg-az-b", "within_s": 30},
+        "at_s": 5,
+    }
+
+
+def test_a_change_needs_no_fault(load: Any) -> None:
+    read = load(LEAST + "changes: [{change: switchover, at: 5s}]")
+    assert (read.faults, [plan.id for plan in read.changes]) == ((), ["switchover"])
+
+
+@runtime_checkable
+class Levitates(Protocol):
+    """What no topology can."""
+
+    def rise(self) -> None: ...
+
+
+def test_a_change_that_the_topology_cannot_make_is_refused(load: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Switchover, "needs", Levitates)
+    with pytest.raises(UsageError, match=r"scenario\.yaml:4:20: rds-multi-az cannot do that: it has no 'rise'"):
+        load(LEAST + "changes: [{change: switchover, at: 5s}]")
 
 
 def test_a_metric_can_be_bounded_at_several_times(load: Any) -> None:

@@ -133,6 +133,7 @@ def test_a_target_that_may_match_is_let_through(text: str) -> None:
         ("cluster is healthy", conditions.Condition("cluster is healthy")),
         ("crash-2 is healed", conditions.Condition("is healed", "crash-2")),
         ("first_cut is injected", conditions.Condition("is injected", "first_cut")),
+        ("switchover is done", conditions.Condition("is done", "switchover")),
     ],
 )
 def test_a_condition_means_what_it_says(text: str, expected: conditions.Condition) -> None:

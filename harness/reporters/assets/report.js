@@ -113,7 +113,8 @@
   function lanes() {
     const rows = [{ label: "phase", height: 16, gap: 4, name: "phase", spans: data.phases.map(([name, from, to]) => ["phase", from, to, name]) }];
     for (const fault of data.faults) {
-      rows.push({ label: "fault", height: 16, gap: 4, name: "fault", spans: [["fault", fault.from, fault.to, fault.label]] });
+      const word = fault.change ? "change" : "fault";
+      rows.push({ label: word, height: 16, gap: 4, name: word, spans: [["fault", fault.from, fault.to, fault.label]] });
     }
     for (const group of ["writer", "reader"]) {
       const strips = data.lanes.filter((strip) => strip.group === group);

@@ -76,6 +76,14 @@ def test_a_fault_without_effect_on_writes_needs_no_recovery() -> None:
     assert finding.notes == ["crash: no write probe failed; it had no effect on writes"]
 
 
+def test_a_change_is_recovered_from_as_a_fault_is() -> None:
+    run = Run().change(10, 14).probes((11, 13)).event(15, "cluster", healthy=True).expect("recovery", max=3)
+    finding = judged(run)
+    assert finding.verdict is Verdict.PASS
+    assert found(finding, "recovery").value == pytest.approx(2, abs=0.05)
+    assert "switchover: the first acknowledged write came 2.00 s after the effect" in finding.notes
+
+
 def test_redundancy_is_back_with_the_first_healthy_word_after_healing() -> None:
     run = Run().fault(10, 15).probes((10, 12)).event(11, "cluster", healthy=True)
     run.event(16, "cluster", healthy=False).event(18, "cluster", healthy=True)

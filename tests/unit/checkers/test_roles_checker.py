@@ -49,6 +49,12 @@ def test_a_fault_explains_no_change_long_after_it_was_healed() -> None:
     assert judged(roles(Run(end=200).fault(9, 15), (150, "pg-b", "primary"))).verdict is Verdict.UNKNOWN
 
 
+def test_a_planned_change_explains_its_new_primary_and_no_other_change_does() -> None:
+    moved = (12, "pg-b", "primary")
+    assert judged(roles(Run().change(10, 14), moved)).verdict is Verdict.PASS
+    assert judged(roles(Run().change(10, 14, kind="scale_node", changes_roles=False), moved)).verdict is Verdict.UNKNOWN
+
+
 def test_readings_that_repeat_are_no_changes() -> None:
     finding = judged(roles(Run(), (5, "pg-a", "primary"), (6, "pg-b", "replica"), (7, "pg-a", "primary")))
     assert finding.verdict is Verdict.PASS

@@ -80,5 +80,39 @@ def test_a_fault_that_failed_says_why() -> None:
     assert "failed: no writer was seen" in judged(run).summary
 
 
+def test_a_change_that_every_member_confirmed_passes_and_says_what_was_done() -> None:
+    finding = judged(Run().change(10, 13))
+    assert finding.verdict is Verdict.PASS
+    assert finding.summary == "switchover of pg-a was verified (pg-a, pg-b): pg-b took over from pg-a"
+
+
+def test_sabotage_a_change_that_changed_nothing_is_unknown() -> None:
+    roles = {"pg-a": "primary", "pg-b": "replica"}
+    finding = judged(Run().change(10, 13, before=roles, after=roles))
+    assert (finding.verdict, finding.validity) == (Verdict.UNKNOWN, True)
+    assert finding.summary == "switchover of pg-a (switchover) changed nothing that anybody could see"
+
+
+def test_a_change_after_which_a_member_says_something_else_is_unknown() -> None:
+    run = Run().change(10, 13).witness(13.2, "after", "replica", "primary", id_="switchover", vantage="pg-c")
+    assert judged(run).summary == "switchover of pg-a (switchover): pg-c said 'primary' after it, expected 'replica'"
+
+
+@pytest.mark.parametrize(("stage", "said"), [("before", "before it"), ("after", "after it")])
+def test_a_change_that_nobody_looked_at_is_unknown(stage: str, said: str) -> None:
+    finding = judged(Run().change(10, 13, **{stage: {}}))  # type: ignore[arg-type]  # mypy sees all values of the mapping
+    assert (finding.verdict, finding.summary) == (Verdict.UNKNOWN, f"switchover of pg-a (switchover): nobody looked {said}")
+
+
+def test_a_change_that_stopped_half_way_says_where() -> None:
+    run = Run().change(10).event(12, "change", id="switchover", kind="switchover", stage="failed", hit=["pg-a"], error="refused")
+    assert judged(run).summary == "switchover of pg-a (switchover) failed: refused"
+
+
+def test_a_change_that_was_never_begun_or_ended_is_unknown() -> None:
+    assert judged(Run(changes=[{"id": "move", "kind": "switchover"}])).summary == "switchover (move) was never begun"
+    assert judged(Run().change(10)).summary == "switchover (switchover) was not brought to its end"
+
+
 def test_a_run_without_faults_needs_no_witness() -> None:
     assert judged(Run()).verdict is Verdict.PASS

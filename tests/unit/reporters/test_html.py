@@ -124,7 +124,7 @@ def test_the_data_are_what_the_history_holds(tmp_path: Path, history: History) -
     writer = next(lane for lane in data["lanes"] if (lane["group"], lane["label"], lane["lane"]) == ("writer", "az-a", "kept"))
     assert [span[0] for span in writer["spans"]] == ["ok", "failing", "unknown", "not sent", "unknown", "ok"]
     assert writer["spans"][0][2] == sample.CRASH_S
-    assert data["faults"] == [{"id": "crash", "from": 19.0, "to": 42.0, "label": "crash → pg-az-a"}]
+    assert data["faults"] == [{"id": "crash", "from": 19.0, "to": 42.0, "label": "crash → pg-az-a", "change": False}]
     assert {len(row) for series in ("throughput", "latency", "errors") for row in data[series].values()} == {len(data["at"])}
 
 

@@ -1,0 +1,227 @@
+"""Is a planned change verified by the members' own word, and does one that stops say where, and leave a record?"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, cast
+
+import pytest
+
+from harness import registry
+from harness.changes.switchover import Switchover
+from harness.clock import now_ns
+from harness.conditions import Condition
+from harness.errors import ClusterError
+from harness.history import FaultRecord, read
+from harness.nemesis import Nemesis
+from harness.protocols import Change, Cluster, Database, Outcome, SwitchesOver, Topology
+from harness.readings import Readings
+from harness.recording import Notes
+from harness.scenario import ChangePlan, Planned
+from harness.topologies.rds_multi_az import RdsMultiAz
+
+NOBODY = cast("Cluster", None)  # the managers of these tests ask no node
+
+
+@dataclass
+class Manager:
+    """A cluster's manager that promotes pg-b, or whom it is told to, or does what a test needs it to do."""
+
+    does: Callable[[Manager, str | None], None] = lambda manager, to: manager.promote(to or "pg-b")
+    members: dict[str, str] = field(default_factory=lambda: {"pg-a": "primary", "pg-b": "replica", "pg-c": "replica"})
+    missing: str | None = None
+
+    def roles(self, cluster: Cluster) -> Mapping[str, str]:
+        return dict(self.members)
+
+    def healthy(self, cluster: Cluster) -> str | None:
+        return self.missing
+
+    def switch_over(self, cluster: Cluster, to: str | None) -> None:
+        self.does(self, to)
+
+    def promote(self, node: str) -> None:
+        self.members = {name: "primary" if name == node else "replica" for name in self.members}
+
+
+def carried_out(manager: Manager, **options: Any) -> Outcome:
+    return Switchover(**{"within_s": 0.2, **options}).carry_out(NOBODY, cast("Topology", manager))
+
+
+def refuse(manager: Manager, to: str | None) -> None:
+    raise ClusterError(f"no candidate called {to}")
+
+
+def test_every_change_keeps_the_contract() -> None:
+    for word in registry.names("changes"):
+        assert isinstance(registry.find("changes", word)(), Change)
+
+
+def test_rds_multi_az_switches_over() -> None:
+    assert isinstance(RdsMultiAz(), SwitchesOver)
+
+
+def test_a_switchover_is_verified_by_the_members_own_word() -> None:
+    outcome = carried_out(Manager())
+    assert (outcome.verified, outcome.touched) == (True, ("pg-a",))
+    assert outcome.said.startswith("pg-b took over from pg-a, and all were healthy ")
+    assert outcome.expected == {"pg-a": "replica", "pg-b": "primary", "pg-c": "replica"}
+
+
+def test_a_switchover_goes_to_the_node_that_is_named() -> None:
+    assert carried_out(Manager(), to=Database("pg-c")).expected["pg-c"] == "primary"
+
+
+def do_nothing(manager: Manager, to: str | None) -> None:
+    pass
+
+
+def promote_another(manager: Manager, to: str | None) -> None:
+    manager.promote("pg-b")
+
+
+def promote_a_second(manager: Manager, to: str | None) -> None:
+    manager.members["pg-c"] = "primary"
+
+
+def demote_only(manager: Manager, to: str | None) -> None:
+    manager.members["pg-a"] = "replica"
+
+
+def lose_a_replica(manager: Manager, to: str | None) -> None:
+    promote_another(manager, to)
+    manager.missing = "pg-a is silent"
+
+
+WITH_B, WITH_A = ("the cluster serves, with pg-b as primary", "the cluster serves, with pg-a as primary")
+
+
+@pytest.mark.parametrize(
+    ("does", "to", "said"),
+    [
+        (do_nothing, None, f"waited 0.2 s for another primary than pg-a, and all healthy, in vain; {WITH_A}"),
+        (promote_another, "pg-c", f"waited 0.2 s for pg-c to be primary, and all healthy, in vain; {WITH_B}"),
+        (promote_a_second, "pg-c", "the cluster has no one primary"),
+        (demote_only, None, "the cluster has no one primary"),
+        (lose_a_replica, None, f"{WITH_B}, but pg-a is silent"),
+        (refuse, "pg-c", f"no candidate called pg-c; {WITH_A}"),
+        (do_nothing, "pg-a", f"pg-a is the primary already; nothing was changed; {WITH_A}"),
+    ],
+)
+def test_a_switchover_that_cannot_be_verified_says_where_it_stopped(
+    does: Callable[[Manager, str | None], None], to: str | None, said: str
+) -> None:
+    outcome = carried_out(Manager(does), to=to)
+    assert not outcome.verified
+    assert outcome.said.endswith(said)
+
+
+def test_a_switchover_from_no_primary_changes_nothing() -> None:
+    manager = Manager(refuse, members={"pg-a": "replica", "pg-b": "replica"})
+    assert carried_out(manager).said.startswith("there is no one primary to move from; nothing was changed")
+
+
+# --- carried out by the nemesis ---
+
+
+MADE = Outcome(True, "it is called b", ("pg-a",), {"name": "b"})
+
+
+@dataclass(frozen=True)
+class Rename:
+    """Claims what it is told to claim, and calls `does` for its effect."""
+
+    changes_roles: ClassVar[bool] = False
+    needs: ClassVar[type[Any]] = object
+
+    outcome: Outcome = MADE
+    does: Callable[[dict[str, str]], None] = lambda named: named.update(name="b")
+    named: dict[str, str] = field(default_factory=lambda: {"name": "a"})
+
+    def look(self, cluster: Cluster, topology: Topology) -> Mapping[str, str]:
+        return dict(self.named)
+
+    def carry_out(self, cluster: Cluster, topology: Topology) -> Outcome:
+        self.does(self.named)
+        return self.outcome
+
+
+def crash(named: dict[str, str]) -> None:
+    raise ZeroDivisionError("by nothing")
+
+
+def recorded(folder: Path, *plans: Planned) -> tuple[Sequence[FaultRecord], list[str]]:
+    """The records of what the nemesis carried out, and what it said meanwhile."""
+    notes = Notes(folder / "events.jsonl")
+    notes.write("run", now_ns(), topology={"zones": [], "nodes": []})
+    said: list[str] = []
+    nemesis = Nemesis(NOBODY, cast("Topology", Manager()), plans, Readings(folder), notes, random.Random(1), 1.0, said.append)
+    nemesis.start(now_ns())
+    for thread in nemesis._threads:
+        thread.join(10)
+    assert not nemesis.under_way()
+    notes.close()
+    return read(folder).faults, said
+
+
+def test_a_change_is_recorded_from_its_begin_to_its_end_with_what_was_seen(tmp_path: Path) -> None:
+    (record,), said = recorded(tmp_path, ChangePlan("rename", Rename(), "rename", at_s=0))
+    assert (record.id, record.kind, record.target, record.hit, record.change) == ("rename", "rename", "", ["pg-a"], True)
+    assert (record.changes_roles, record.said, record.error, record.witnessed) == (False, "it is called b", None, True)
+    assert record.injecting == record.injected
+    assert record.healing == record.healed
+    assert record.injecting is not None
+    assert record.healed is not None
+    assert record.injecting <= record.healed
+    assert [(w.stage, w.vantage, w.expected, w.seen) for w in record.witnesses] == [
+        ("before", "name", "a", "a"),
+        ("after", "name", "b", "b"),
+    ]
+    assert said == ["rename: rename begins", "rename: it is called b"]
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        (Rename(Outcome(False, "stopped half way")), "stopped half way"),
+        (Rename(does=crash), "ZeroDivisionError: by nothing"),
+    ],
+)
+def test_a_change_that_stops_leaves_its_reason(tmp_path: Path, change: Change, error: str) -> None:
+    (record,), _ = recorded(tmp_path, ChangePlan("rename", change, "rename", at_s=0))
+    assert (record.error, record.healed, record.witnessed) == (error, None, False)
+    assert record.injecting is not None
+
+
+def test_a_change_that_claims_what_nobody_sees_is_not_witnessed(tmp_path: Path) -> None:
+    (record,), _ = recorded(tmp_path, ChangePlan("rename", Rename(does=lambda named: None), "rename", at_s=0))
+    assert not record.witnessed
+    assert [(w.expected, w.seen) for w in record.witnesses if w.stage == "after"] == [("b", "a")]
+
+
+def test_a_change_that_changed_nothing_and_claims_nothing_is_not_witnessed(tmp_path: Path) -> None:
+    change = Rename(Outcome(True, "done"), lambda named: None)
+    (record,), _ = recorded(tmp_path, ChangePlan("rename", change, "rename", at_s=0))
+    assert record.healed is not None
+    assert not record.witnessed
+
+
+def test_a_change_waits_for_another_to_be_done(tmp_path: Path) -> None:
+    records, _ = recorded(
+        tmp_path,
+        ChangePlan("rename", Rename(), "third", when=Condition("is done", "second")),
+        ChangePlan("rename", Rename(), "second", at_s=0.05, after="first"),
+        ChangePlan("rename", Rename(), "first", at_s=0.05),
+    )
+    assert [record.id for record in records] == ["first", "second", "third"]
+    assert all(record.witnessed for record in records)
+
+
+@pytest.mark.parametrize("start", [{"after": "first"}, {"when": Condition("is done", "first")}])
+def test_what_waits_for_a_change_that_failed_fails_at_once(tmp_path: Path, start: dict[str, Any]) -> None:
+    stopped = ChangePlan("rename", Rename(Outcome(False, "stopped")), "first", at_s=0)
+    records, _ = recorded(tmp_path, stopped, ChangePlan("rename", Rename(), "second", **start))
+    assert {record.id: record.error for record in records} == {"first": "stopped", "second": "waited for first, which failed"}
