@@ -393,18 +393,29 @@ def _scenarios() -> Iterator[str]:
 # --- this machine ---------------------------------------------------------------------------------------------
 
 
-@cli.command()
-def doctor() -> None:
-    """Says what this machine can do, what it cannot, and the command that mends it."""
-    from harness.doctor import doctor as examine
-    from harness.verdict import Verdict
+@cli.command(epilog="Exit codes: 0 when everything that a run needs is there, 3 otherwise.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list instead: what, well, seen, mend, needed_by.")
+def doctor(as_json: bool) -> int:
+    """Says what this machine can do, what it cannot, and the command that mends it.
 
-    well = True
-    for examined in examine():
-        click.echo(str(examined))
-        well &= examined.well
-    if not well:
-        raise SystemExit(Verdict.UNKNOWN.exit_code)
+    \b
+    ok  it is there
+    NO  it is not there, and no run can do without it
+    --  it is not there, and only some faults need it
+
+    What containers can do is tried with one that is removed again; images that are missing are built, which takes
+    minutes.
+    """
+    from harness.doctor import doctor as examine
+
+    found = []
+    for examined in examine(_complain):
+        found.append(examined)
+        if not as_json:
+            click.echo(plain(str(examined)))
+    if as_json:
+        click.echo(json.dumps([examined.as_json() for examined in found], indent=2))
+    return 0 if all(examined.allows_runs for examined in found) else UNKNOWN
 
 
 @cli.command()

@@ -1,46 +1,108 @@
-"""What can this machine do, what can it not, and which command mends it?"""
+"""What can this machine do, what can it not, and which command mends it?
+
+What every run needs decides; what only some faults need is said, too. Wherever it can be, a thing is tried rather than
+looked up: a kernel may list what its engine forbids.
+"""
 
 from __future__ import annotations
 
 import importlib.util
 import os
 import platform
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
+from typing import Any
 
-from harness.errors import ClusterError, RuntimeUnavailable
+from harness.errors import HarnessError, RuntimeUnavailable
+
+GIB = 2**30
+# What a run of rds-multi-az takes: 15 containers held 0.9 GiB, and wrote 0.8 GiB to the engine's disk.
+MEMORY_AT_LEAST_GIB = 1.5
+DISK_AT_LEAST_GIB = 2
+CORES_AT_LEAST = 2
+EXACT_CLOCKS = ("tsc", "kvm-clock", "arch_sys_counter", "hyperv_clocksource_tsc_page", "xen")
+RUN = "every run"
 
 
 @dataclass(frozen=True)
 class Examined:
-    """One thing that a run needs: whether it is there, what was seen, and what would mend it."""
+    """One thing: whether it is there, what was seen, what would mend it, and who needs it (`every run`, or some faults)."""
 
     what: str
     well: bool
     seen: str
     mend: str = ""
+    needed_by: str = RUN
+
+    @property
+    def allows_runs(self) -> bool:
+        return self.well or self.needed_by != RUN
 
     def __str__(self) -> str:
-        return f"{'ok ' if self.well else 'NO '} {self.what}: {self.seen}" + ("" if self.well else f"; {self.mend}")
+        if self.well:
+            return f"ok  {self.what}: {self.seen}"
+        said = f"{self.what}: {self.seen}; {self.mend}"
+        return f"NO  {said}" if self.needed_by == RUN else f"--  not here: {said}; needed by {self.needed_by}"
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values: what, well, seen, mend (empty when well) and needed_by."""
+        return asdict(self) | {"mend": "" if self.well else self.mend}
 
 
-def doctor() -> Iterator[Examined]:
-    """Each thing that the docker runtime needs, examined."""
-    yield _kernel()
+def doctor(progress: Callable[[str], None] = lambda line: None) -> Iterator[Examined]:
+    """Each thing that the docker runtime needs, examined; images that are missing are built or pulled."""
+    yield from _machine()
     missing = [name for name in ("docker", "testcontainers", "toxiproxy") if importlib.util.find_spec(name) is None]
     seen = f"{', '.join(missing)} missing" if missing else "installed"
-    yield Examined("docker extra", not missing, seen, "mend it: pip install 'failover-harness[docker]'")
+    yield Examined("docker extra", not missing, seen, "pip install 'failover-harness[docker]'")
     if not missing:
-        yield from _engine()
+        yield from _engine(progress)
 
 
-def _kernel() -> Examined:
-    seen = f"{platform.system()} {platform.release()}, {os.cpu_count()} cores"
-    return Examined("kernel", platform.system() == "Linux", seen, "nodes need Linux, here or behind DOCKER_HOST")
+# --- the machine itself ----------------------------------------------------------------------------------------------
 
 
-def _engine() -> Iterator[Examined]:
+def _machine() -> Iterator[Examined]:
+    seen = f"{platform.system()} {platform.release()}"
+    yield Examined("kernel", platform.system() == "Linux", seen, "run the harness on Linux, or in a Linux virtual machine")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    mend = f"give the machine {CORES_AT_LEAST} cores, or use small workloads"
+    yield Examined("cores", cores >= CORES_AT_LEAST, str(cores), mend, "runs with the default workload, which one core delays")
+    yield _memory(Path("/proc/meminfo"))
+    yield _disk("disk of the working folder", Path.cwd())
+    yield _clock(Path("/sys/devices/system/clocksource/clocksource0/current_clocksource"))
+
+
+def _memory(meminfo: Path) -> Examined:
+    lines = dict(line.split(":") for line in meminfo.read_text().splitlines()) if meminfo.exists() else {}
+    free = int(lines.get("MemAvailable", "0 kB").split()[0]) * 1024 / GIB
+    mend = f"free some: rds-multi-az wants {MEMORY_AT_LEAST_GIB:g} GiB"
+    return Examined("memory", free >= MEMORY_AT_LEAST_GIB, f"{free:.1f} GiB free", mend)
+
+
+def _disk(what: str, folder: Path) -> Examined:
+    free = shutil.disk_usage(folder).free / GIB
+    mend = f"free some, to {DISK_AT_LEAST_GIB} GiB: old reports, `docker image prune`"
+    return Examined(what, free >= DISK_AT_LEAST_GIB, f"{free:.1f} GiB free at {folder}", mend)
+
+
+def _clock(source: Path) -> Examined:
+    name = source.read_text().strip() if source.exists() else "unknown"
+    mend = f"echo tsc | sudo tee {source}"
+    return Examined(
+        "clock source", name in EXACT_CLOCKS, name, mend, "figures of less than some milliseconds: it is slow to read"
+    )
+
+
+# --- the engine, and what its containers can do ------------------------------------------------------------------------
+
+
+def _engine(progress: Callable[[str], None]) -> Iterator[Examined]:
     from harness.runtimes.docker import engine, trial_rule  # noqa: PLC0415 (an optional extra)
     from harness.runtimes.images import FAMILIES, Images  # noqa: PLC0415
 
@@ -50,15 +112,53 @@ def _engine() -> Iterator[Examined]:
         yield Examined("engine", False, str(problem), "see https://docs.docker.com/engine/install/")
         return
     about = client.info()
-    yield Examined("engine", True, f"Docker {about['ServerVersion']}, {about['MemTotal'] // 2**20} MB")
-    images = Images(client, {}, lambda line: None)
+    yield Examined("engine", True, f"Docker {about['ServerVersion']}, {about['MemTotal'] / GIB:.1f} GiB, {about['NCPU']} cores")
+    root = Path(about["DockerRootDir"])
+    if root.exists():
+        yield _disk("disk of the engine", root)
+    images = Images(client, {}, progress)
+    mend = "images are built from Debian's packages and Python's: allow the engine to reach them, or name your own in `images:`"
+    there = True
     for family in (*FAMILIES, "client", "toxiproxy"):
-        yield _tried(f"image {family}", partial(images.of, family), "the first run builds or pulls it")
-    yield _tried("packet rules (nftables, bridge family)", trial_rule, "load the kernel's module: modprobe nft_meta_bridge")
+        image = _tried(f"image {family}", partial(images.of, family), mend)
+        there &= image.well or family not in ("packets", "client")
+        yield image
+    if not there:
+        yield Examined("containers", False, "could not be tried without the images packets and client", mend)
+        return
+    yield _tried("packet rules (nftables, bridge family)", trial_rule, "load the kernel's modules: modprobe -a nf_tables bridge")
+    yield from _node(images.of("client"))
 
 
-def _tried(what: str, try_it: Callable[[], str], mend: str) -> Examined:
+def _node(image: str) -> Iterator[Examined]:
+    from harness.runtimes.trials import trial_node  # noqa: PLC0415 (an optional extra)
+
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".harness-doctor-")))
+        try:
+            node = stack.enter_context(trial_node(image, folder))
+        except HarnessError as problem:
+            yield Examined("containers", False, str(problem), "see the engine's own log")
+            return
+        yield Examined("containers", True, "start, with an address of 198.18.0.0/15")
+        here = (
+            "use an engine on this machine: its containers must see the folders, the clock and the loopback ports of the harness"
+        )
+        yield _tried("folders of this machine in containers", partial(node.shares, folder), here)
+        yield _tried("one clock for all processes", node.clock, here)
+        yield _tried("published loopback ports", node.answers_on_loopback, here)
+        yield _tried("pausing a container", node.pauses, "mount the freezer cgroup", "the fault pause")
+        yield _tried(
+            "CPU shares", node.has_shares, "mount the cpu cgroup", "exact figures beside busy servers: probes go first by it"
+        )
+        yield _tried("limits of memory and CPU", node.limits, "mount the memory and cpu cgroups", "nodes with limits")
+        yield _tried(
+            "netem", node.delays, "modprobe sch_netem, or a kernel that has it", "faults that delay or lose packets between nodes"
+        )
+
+
+def _tried(what: str, try_it: Callable[[], str], mend: str, needed_by: str = RUN) -> Examined:
     try:
         return Examined(what, True, try_it())
-    except (RuntimeUnavailable, ClusterError) as problem:
-        return Examined(what, False, str(problem), mend)
+    except HarnessError as problem:
+        return Examined(what, False, str(problem), mend, needed_by)

@@ -52,6 +52,7 @@ CLIENT_CPU_SHARES = 32 * 1024  # a container has 1024 unless told
 # knows none of them when it is back.
 FORGETFUL = {"net.ipv4.tcp_orphan_retries": "1"}
 PACKETS = "packets"  # the node that makes packet rules; it is on the host's network and has no address
+CONNECT_WITHIN_S, ANSWER_WITHIN_S = 10, 120
 AT_ONCE = 8  # containers started or removed at the same time
 
 # The supervisor takes Ryuk's part: it also removes packet rules, and needs no image of its own.
@@ -61,9 +62,10 @@ testcontainers_config.ryuk_disabled = True
 def engine() -> docker.DockerClient:
     """A client of the engine that `DOCKER_HOST` or the default socket names. Raises RuntimeUnavailable."""
     try:
-        client = docker.from_env(timeout=120)
+        client = docker.from_env(timeout=CONNECT_WITHIN_S)
         client.ping()
-    except docker.errors.DockerException as problem:
+        client.api.timeout = ANSWER_WITHIN_S
+    except (docker.errors.DockerException, OSError, ValueError) as problem:
         raise RuntimeUnavailable(f"no Docker engine answers ({_reason(problem)}); start one, or name it in DOCKER_HOST") from None
     return client
 
