@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
 
 from harness.clock import SECOND_NS, now_ns
 from harness.history import RAW, Array, Outcome, names_of, read_recording
-from harness.recording import State, read_lines
+from harness.recording import State, whole_lines
 
 FRESH_NS = 3 * SECOND_NS  # a reading that is older says nothing of now
 _SETTLED_NS = SECOND_NS  # operations younger than this may still be under way
@@ -31,11 +32,11 @@ class _Tail:
     def lines(self) -> list[dict[str, Any]]:
         if not self.path.exists():
             return []
-        found = list(read_lines(self.path, self._at))
         with open(self.path, "rb") as file:
             file.seek(self._at)
-            self._at += file.read().rfind(b"\n") + 1
-        return found
+            fresh = file.read()
+        self._at += fresh.rfind(b"\n") + 1
+        return list(whole_lines(fresh.splitlines(keepends=True)))
 
 
 @dataclass
@@ -47,8 +48,13 @@ class Readings:
     _roles: dict[str, tuple[int, str]] = field(default_factory=dict)
     _noted: dict[str, set[str]] = field(default_factory=dict)
     _skip: dict[Path, int] = field(default_factory=dict)
+    _one_at_a_time: Lock = field(default_factory=Lock)  # faults ask from threads of their own
 
     def _follow(self) -> None:
+        with self._one_at_a_time:
+            self._read_on()
+
+    def _read_on(self) -> None:
         for path in self.folder.glob("*.events"):
             for line in self._tails.setdefault(path, _Tail(path)).lines():
                 if line.get("event") == "role":

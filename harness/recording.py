@@ -14,7 +14,7 @@ import json
 import mmap
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
@@ -160,20 +160,23 @@ class Notes:
         self._file.close()
 
 
-def read_lines(path: Path, since: int = 0) -> Iterator[dict[str, Any]]:
-    """The whole JSON lines of a file from byte `since` on; a last line that was cut off is passed over."""
-    if not path.exists():
-        return
-    with open(path, "rb") as lines:
-        lines.seek(since)
-        for line in lines:
-            if not line.endswith(b"\n"):
-                return
-            try:
-                value = json.loads(line)
-            except ValueError:  # no JSON, or no UTF-8
-                continue
-            if b"\\ud" in line.lower():  # half a pair of surrogates can be written in JSON, and nowhere else
-                value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
-            if isinstance(value, dict):
-                yield value
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The whole JSON lines of a file that may be missing; a last line that was cut off is passed over."""
+    if path.exists():
+        with open(path, "rb") as lines:
+            yield from whole_lines(lines)
+
+
+def whole_lines(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+    """What lines of JSON hold, up to the first that has no end; those that are no JSON are passed over."""
+    for line in lines:
+        if not line.endswith(b"\n"):
+            return
+        try:
+            value = json.loads(line)
+        except ValueError:  # no JSON, or no UTF-8
+            continue
+        if b"\\ud" in line.lower():  # half a pair of surrogates can be written in JSON, and nowhere else
+            value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
+        if isinstance(value, dict):
+            yield value
