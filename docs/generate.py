@@ -49,7 +49,9 @@ METRICS = {
 KEYS = {
     "steady_state": "what must hold before the first fault, see [steady_state](#steady_state)",
     "recovery": "what counts as recovered, see [recovery](#recovery)",
-    "max_runtime": "the time after which a run is ended: everything is healed, and the verdict is UNKNOWN",
+    "max_runtime": "how long a run may take once its cluster is formed; then it is ended: everything is healed, and the"
+    " verdict is UNKNOWN",
+    "abort_if": "what a run must not come to, see [abort_if](#abort_if)",
 }
 FAULT_KEYS = {
     "target": "whom it hits, see [targets](#targets)",
@@ -102,10 +104,10 @@ def _scenario() -> Iterator[str]:
         [
             ("a duration", "`50us`, `250ms`, `5s`, `2m` or `2min`, `1h`"),
             ("a rate", "`600/s`, `90/min`"),
-            ("a share", "`99.9%`; a lower bound may be written `>= 99.9%`"),
+            ("a share", "`99.9%`; a bound may be written `>= 99.9%` or `< 50%`"),
         ],
     )
-    for key, cls in (("steady_state", scenario.SteadyState), ("recovery", scenario.Recovery)):
+    for key, cls in (("steady_state", scenario.SteadyState), ("recovery", scenario.Recovery), ("abort_if", scenario.AbortIf)):
         yield f"## {key}\n"
         yield _paragraph(cls)
         yield from _options(cls)

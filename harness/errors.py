@@ -27,6 +27,10 @@ class TargetError(HarnessError):
     """A target matched no node at the moment the fault fired; the run is UNKNOWN."""
 
 
+class Aborted(HarnessError):
+    """A guard ended the run before its time; everything is healed, and the run is UNKNOWN."""
+
+
 @dataclass(frozen=True)
 class Place:
     """A place in a text file: `line` and `column` count from 1."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from harness.clients import Clients
 from harness.clock import SECOND_NS, now_ns, wait_until
 from harness.errors import ClusterError
+from harness.guards import Guards
 from harness.nemesis import Nemesis
 from harness.protocols import Cluster, Node, Progress, Topology
 from harness.recording import Notes
@@ -45,14 +46,14 @@ class Measurement:
         self.rng = rng
         # On a cluster that lives on, a node's log tells of earlier measurements too.
         self._logged = {name: len(node.logs()) for name, node in self._databases()} if self.session else {}
-        self.deadline = now_ns() + int(self.scenario.max_runtime_s * SECOND_NS)
+        self.guards = Guards(self.scenario, self.cluster.zones, self.readings)
 
     def carry_out(self) -> None:
         """Measures, breaks, heals, measures on, reads what is left."""
         self.clients.await_endpoints()
         self.clients.prepare()
         self.progress("starting probes and load" if self.scenario.workloads else "starting probes")
-        self.first_at = self.clients.start()
+        self.first_at = self.guards.first_at = self.clients.start()
         with HostWatch(self.notes):
             self._await_steady()
             self._break()
@@ -96,12 +97,17 @@ class Measurement:
         return ""
 
     def _pass_time(self, until: int) -> None:
-        wait_until(lambda: self.clients.alive() and now_ns() >= until, (until - now_ns()) / SECOND_NS + 10, "time to pass")
+        wait_until(lambda: self._goes_on() and now_ns() >= until, (until - now_ns()) / SECOND_NS + 10, "time to pass")
+
+    def _goes_on(self) -> bool:
+        """True; raises what ends the run now: a guard, or a process of probes or load that is not there any more."""
+        self.guards.check()
+        return self.clients.alive()
 
     # --- during ---
 
     def _break(self) -> None:
-        """Lets the nemesis act; heals at once when the run's time is over or the user interrupts."""
+        """Lets the nemesis act; heals at once when a guard or the user ends the run."""
         self._phase("faults")
         self.nemesis = Nemesis(
             self.cluster, self.topology, (*self.scenario.faults, *self.scenario.changes), self.readings, self.notes, self.rng,
@@ -110,15 +116,11 @@ class Measurement:
         self.broken_at = now_ns()
         self.nemesis.start(self.broken_at)
         try:
-            wait_until(self._over, self.scenario.max_runtime_s + 60, "the faults to end")
+            wait_until(
+                lambda: self._goes_on() and not self.nemesis.under_way(), self.scenario.max_runtime_s + 60, "the faults to end"
+            )
         finally:
             self.nemesis.stop()
-
-    def _over(self) -> bool:
-        if now_ns() > self.deadline:
-            self.notes.write("aborted", now_ns(), reason=f"max_runtime of {self.scenario.max_runtime_s:g} s is over")
-            return True
-        return self.clients.alive() and not self.nemesis.under_way()
 
     def _await_recovery(self) -> None:
         """Waits until clients in every zone are served and every member is healthy; says so either way."""

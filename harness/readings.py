@@ -19,7 +19,7 @@ from harness.history import RAW, Array, Outcome, names_of, read_recording
 from harness.recording import State, whole_lines
 
 FRESH_NS = 3 * SECOND_NS  # a reading that is older says nothing of now
-_SETTLED_NS = SECOND_NS  # operations younger than this may still be under way
+SETTLED_NS = SECOND_NS  # operations younger than this may still be under way
 
 
 @dataclass
@@ -96,7 +96,7 @@ class Readings:
 
     def stable(self, zones: Iterable[str], for_s: float, endpoint: str = "writer") -> bool:
         """Whether every kept probe of the zones' clients at an endpoint was answered, for the last `for_s` seconds."""
-        until = now_ns() - _SETTLED_NS
+        until = now_ns() - SETTLED_NS
         since = until - int(for_s * SECOND_NS)
         for zone in zones:
             ok, asked = self.success(f"probe-{zone}", "kept", endpoint, since, until, reads=endpoint == "reader")
@@ -104,18 +104,28 @@ class Readings:
                 return False
         return True
 
+    def last_ok(self, process: str, endpoint: str) -> int:
+        """When the last kept probe that was ok ended (ns, CLOCK_MONOTONIC); 0 when there is none."""
+        records, names = self.operations(process, 0)
+        ended = records["ended"][_acknowledged(records, names, endpoint)]
+        return int(ended.max(initial=0))
+
     def longest_gap_s(self, zones: Iterable[str], since: int) -> float:
         """The longest time without an acknowledged kept write in any of the zones."""
         longest = 0.0
         for zone in zones:
             records, names = self.operations(f"probe-{zone}", since)
-            acknowledged = (records["outcome"] == Outcome.OK) & (records["state"] == State.ENDED)
-            acknowledged &= _coded(records["lane"], names, "lane", "kept")
-            acknowledged &= _coded(records["endpoint"], names, "endpoint", "writer")
-            ends = np.sort(records["ended"][acknowledged])
+            ends = np.sort(records["ended"][_acknowledged(records, names, "writer")])
             if len(ends) > 1:
                 longest = max(longest, float(np.diff(ends).max()) / SECOND_NS)
         return longest
+
+
+def _acknowledged(records: Array, names: Mapping[str, Mapping[int, str]], endpoint: str) -> Array:
+    """Which records are kept probes of an endpoint that were ok."""
+    chosen: Array = (records["outcome"] == Outcome.OK) & (records["state"] == State.ENDED)
+    chosen &= _coded(records["lane"], names, "lane", "kept")
+    return chosen & _coded(records["endpoint"], names, "endpoint", endpoint)
 
 
 def _coded(column: Array, names: Mapping[str, Mapping[int, str]], of: str, word: str) -> Array:

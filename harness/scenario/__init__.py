@@ -21,10 +21,11 @@ from harness.scenario.contradictions import contradictions_in
 from harness.scenario.document import Document, read
 from harness.scenario.fields import fields_of, options
 from harness.scenario.models import file_model, metrics, schema
-from harness.scenario.values import ChangePlan, Expectation, FaultPlan, Planned, Recovery, Scenario, SteadyState, Use
+from harness.scenario.values import AbortIf, ChangePlan, Expectation, FaultPlan, Planned, Recovery, Scenario, SteadyState, Use
 from harness.scenario.wording import in_our_words, refusal
 
 __all__ = [
+    "AbortIf",
     "ChangePlan",
     "Expectation",
     "FaultPlan",
@@ -72,6 +73,7 @@ def load(path: Path) -> Scenario:
         max_runtime_s=raw.max_runtime,
         markers=raw.markers,
         recovery=raw.recovery,
+        abort_if=raw.abort_if,
     )
     contradictions = [f"{document.place(steps, key)}: {what}" for steps, key, what in contradictions_in(scenario)]
     if contradictions:
@@ -110,6 +112,7 @@ def as_run(scenario: Scenario) -> dict[str, Any]:
         "max_runtime_s": scenario.max_runtime_s,
         "markers": list(scenario.markers),
         "recovery": dataclasses.asdict(scenario.recovery),
+        "abort_if": dataclasses.asdict(scenario.abort_if),
     }
 
 

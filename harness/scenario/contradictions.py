@@ -41,10 +41,24 @@ def contradictions_in(scenario: Scenario) -> Iterator[Contradiction]:
             yield (*steps, "at"), False, f"starts when the run is over already (max_runtime is {scenario.max_runtime_s:g}s)"
     yield from _of_order(plans)
     yield from _of_topology(scenario)
+    yield from _of_guards(scenario)
 
 
 def _sort(plan: Planned) -> str:
     return "fault" if isinstance(plan, FaultPlan) else "change"
+
+
+def _of_guards(scenario: Scenario) -> Iterator[Contradiction]:
+    """A run that is ended before it can show what is expected of it."""
+    ended = {"write_outage": scenario.abort_if.write_outage_s, "read_outage": scenario.abort_if.read_outage_s}
+    for bound in scenario.expect:
+        after_s = ended.get(bound.metric)
+        if after_s is not None and bound.min is not None and bound.min >= after_s:
+            yield (
+                ("abort_if", bound.metric),
+                False,
+                f"ends the run before its {bound.metric} is {bound.min:g}s, which is expected",
+            )
 
 
 def _of_start(plan: Planned) -> Iterator[Contradiction]:

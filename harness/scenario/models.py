@@ -25,6 +25,7 @@ from harness.scenario.fields import (
     or_many,
 )
 from harness.scenario.values import (
+    AbortIf,
     ChangePlan,
     Expectation,
     FaultPlan,
@@ -169,6 +170,7 @@ def file_model() -> Any:
         ),
         "markers": (tuple[Word, ...], Field(default_factory=tuple, description="pytest markers")),
         "recovery": part(Recovery),
+        "abort_if": part(AbortIf),
     }
     what = "One question about one system: what is broken, under which load, and what must hold."
     return create_model("Scenario", __base__=Strict, __doc__=what, **fields)

@@ -22,6 +22,11 @@ def _at_least(value: object) -> float:
     return units.share(value.strip().removeprefix(">=").strip() if isinstance(value, str) else value)
 
 
+def _less_than(value: object) -> float:
+    """`< 50%` → 0.5."""
+    return units.share(value.strip().removeprefix("<").strip() if isinstance(value, str) else value)
+
+
 def _one_word(text: str) -> str:
     if not re.fullmatch(conditions.ID, text):
         raise ValueError(f"'{text}' is not one word; use letters, digits, '-' and '_'")
@@ -29,6 +34,7 @@ def _one_word(text: str) -> str:
 
 
 AtLeast = Annotated[float, BeforeValidator(_at_least), text_of(rf"^(>=\s*)?{PERCENTAGE}$", ">= 99.9%")]
+LessThan = Annotated[float, BeforeValidator(_less_than), text_of(rf"^(<\s*)?{PERCENTAGE}$", "< 50%")]
 Word = Annotated[str, AfterValidator(_one_word), text_of(f"^{conditions.ID}$", "smoke")]
 NotEmpty = Annotated[str, Field(min_length=1)]
 MoreThanNone = Annotated[float, MoreThan(0)]
@@ -57,6 +63,23 @@ class Recovery:
 
     stable_for_s: MoreThanNone = 5
     at_most_s: MoreThanNone = 120
+
+
+@dataclass(frozen=True)
+class AbortIf:
+    """When a run is ended at once, from its first probe on: everything is healed, and the verdict is UNKNOWN.
+
+    `write_outage`: clients in any zone have had no acknowledged write for so long; `read_outage`: the same for reads.
+    `write_success`, `read_success`: of all zones' probes of the last 10 s, fewer were ok. `no_primary`: no node has called
+    itself primary for so long; `two_primaries`: more than one has.
+    """
+
+    write_outage_s: MoreThanNone | None = None
+    read_outage_s: MoreThanNone | None = None
+    write_success: LessThan | None = None
+    read_success: LessThan | None = None
+    no_primary_s: MoreThanNone | None = None
+    two_primaries_s: MoreThanNone | None = None
 
 
 @dataclass(frozen=True)
@@ -138,3 +161,4 @@ class Scenario:
     max_runtime_s: float = 600
     markers: tuple[str, ...] = ()
     recovery: Recovery = Recovery()
+    abort_if: AbortIf = AbortIf()

@@ -22,6 +22,7 @@ VALIDATOR = jsonschema.Draft202012Validator(scenario.schema())
 
 # What a schema cannot say: how parts of a file go together, what a topology has, and how YAML is written.
 BEYOND_A_SCHEMA = {
+    "abort_before_what_is_expected",
     "after_names_nothing",
     "after_the_end",
     "bounds_that_exclude_each_other",
