@@ -276,6 +276,7 @@ def _report_folder() -> Iterator[str]:
     files = [(", ".join(f"`{one}`" for one in names.split(", ")), what) for names, what in lines]
     files += [
         ("`locust-<process>.json`", "Locust's own statistics, for comparison: they leave out what was never sent"),
+        ("`load.files/`", "the Locust file of your own, and what went along with it, as they were run"),
         ("`<process>.exit`", "the exit status of a process in a client node"),
     ]
     yield from _table(("file", "holds"), files)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import random
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -38,6 +39,7 @@ PROBES: Mapping[str, Mapping[str, Mapping[str, float]]] = {
     },
     "node": {"kept": {"cadence_ms": 250, "deadline_ms": 500, "unanswered_max": 3}},
 }
+READY_WITHIN_S = 60.0
 HISTORY = "/run/harness/history"  # where client nodes have the cluster's folder of histories
 
 
@@ -139,7 +141,9 @@ class Clients:
             for config in self._load_configs(zone, number):
                 self._spawn(zone, config["process"], ("harness.load", "run"), config)
                 processes.append(config["process"])
-        wait_until(lambda: self.alive() and set(processes) <= self.readings.noted("ready"), 60, "probes and load to be ready")
+        wait_until(
+            lambda: self.alive() and set(processes) <= self.readings.noted("ready"), READY_WITHIN_S, "probes and load to be ready"
+        )
         first_at = now_ns() + SECOND_NS
         fresh = self.history / "start.new"
         fresh.write_text(str(first_at))
@@ -186,19 +190,38 @@ class Clients:
             if zone not in zones:
                 continue
             users = options.users // len(zones) + (zones.index(zone) < options.users % len(zones))
+            name = f"load{order + 1 if order else ''}"
+            endpoints = self.endpoints(zone)
             yield {
-                "process": f"load-{zone}" if not order else f"load{order + 1}-{zone}",
+                "process": f"{name}-{zone}",
                 "workload": workload.use, "options": dataclasses.asdict(options), "zone": zone,
                 "number": order * len(self.cluster.zones) + number, "place": zones.index(zone), "processes": len(zones),
-                "users": users, "rate_per_s": options.rate_per_s * users / options.users,
+                # Its part of the users, and of everything that all of them do in a second.
+                "users": users, **{rate: value * users / options.users for rate, value in _rates(options)},
                 "seed": self.rng.randrange(2**31), "folder": self._inside,
-                "login": self._login(zone, self.endpoints(zone)["writer"]),
+                "ui_port": 0, "ready_within_s": READY_WITHIN_S - 15, "files": self._put_along(name, workload.files),
+                "protocol": self.topology.client_config(zone)["protocol"],
+                "endpoints": {endpoint.name: (endpoint.host, endpoint.port) for endpoint in endpoints.values()},
+                "login": self._login(zone, endpoints["writer"]),
             }  # fmt: skip
+
+    def _put_along(self, name: str, files: Mapping[str, Path]) -> str:
+        """Copies a workload's files to where client nodes see them, and reports keep them; returns the folder there."""
+        for inside, file in files.items():
+            target = self.history / f"{name}.files" / inside
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, target)
+            except OSError as problem:
+                raise ClusterError(f"{file} could not be put into the client nodes: {problem.strerror}") from None
+        return f"{self._inside}/{name}.files" if files else ""
 
     def alive(self) -> bool:
         """True; raises ClusterError when a process of probes or load has ended by itself."""
         for path in self.history.glob("*.exit"):
-            status = path.read_text().strip()
+            status, why = path.read_text().strip(), self.readings.failed(path.stem)
+            if why:
+                raise ClusterError(f"{path.stem}: {why}")
             raise ClusterError(f"{path.stem} ended while it was needed (status {status}); see nodes/*/{path.stem}.log")
         return True
 
@@ -221,3 +244,8 @@ class Clients:
 
         with ThreadPoolExecutor(len(nodes)) as pool:
             list(pool.map(read, nodes))
+
+
+def _rates(options: Any) -> Iterator[tuple[str, float]]:
+    """A workload's options that say how much all its users do in a second."""
+    return ((name, value) for name, value in vars(options).items() if name.endswith("_per_s"))

@@ -54,7 +54,7 @@ class Operations:
     `ended`, `answered` in ns since the origin (-1: never; `answered` is a late answer, past the deadline that
     ended the record, given only where it proves that nothing answered before); `client`, `payload` (uint32,
     0 for none), `outcome` (uint8, see Outcome). Words, as codes (int32) into `names[column]`: `process`,
-    `zone` (the client's), `lane` (`workload`, `kept`, `fresh`), `kind` (`read` is a read; all others write),
+    `zone` (the client's), `lane` (`workload`, `kept`, `fresh`), `kind` (`read`, `read …` is a read; all others write),
     `endpoint` (`writer`, `reader`, or `node:<name>` for a node asked directly), `error` (class, `` for none).
     """
 
@@ -92,12 +92,17 @@ class Operations:
         return self.at(self.mask(**equal))
 
     @cached_property
+    def reading(self) -> Mask:
+        """Which operations are reads."""
+        return self.mask(kind=[kind for kind in self.names["kind"] if kind.split(" ")[0] == "read"])
+
+    @cached_property
     def reads(self) -> Operations:
-        return self.at(self.mask(kind="read"))
+        return self.at(self.reading)
 
     @cached_property
     def writes(self) -> Operations:
-        return self.at(~self.mask(kind="read"))
+        return self.at(~self.reading)
 
 
 @dataclass(frozen=True)

@@ -19,13 +19,14 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import gevent
 import psycopg
 
 from harness import registry
 from harness.clock import SECOND_NS, cpu_s, now_ns
+from harness.locustfile import Failed, OwnUsers
 from harness.probes.postgresql import error_class, network_error, outcome_of_failed_write
 from harness.recording import VALUES_PER_PROCESS, Notes, Outcome, Recorder
 
@@ -187,38 +188,64 @@ def user_class(context: Context) -> type[locust.User]:
     return ScheduledUser
 
 
+class ScheduledUsers:
+    """The users of one of the harness's own workloads."""
+
+    about: ClassVar[dict[str, str]] = {}
+
+    def __init__(self, config: dict[str, Any], recorder: Recorder) -> None:
+        workload = registry.find("workloads", config["workload"])(**config["options"])
+        interval_ns = int(config["users"] * SECOND_NS / config["rate_per_s"])
+        apart = config["users"] * config["processes"]
+        self._context = Context(
+            workload, recorder, random.Random(config["seed"]), (FIRST_NUMBER + config["number"]) * VALUES_PER_PROCESS,
+            config["login"], config["users"], interval_ns,
+            # Evenly over the interval, the zones' users between each other's: no bursts of our own making.
+            slot=lambda user: interval_ns * (user * config["processes"] + config["place"]) // apart,
+            folder=Path(config["folder"]),
+        )  # fmt: skip
+        self.environment = Environment(user_classes=[user_class(self._context)], stop_timeout=2)
+
+    def start(self, runner: Any) -> None:
+        runner.start(self._context.users, spawn_rate=self._context.users)
+
+    def ready(self) -> bool:
+        return self._context.connected >= self._context.users
+
+    def tick(self) -> None:
+        """Nothing: each of its operations is recorded when it begins."""
+
+    def stop(self, runner: Any) -> None:
+        runner.quit()
+
+
 def run(config: dict[str, Any]) -> None:
-    """Runs the users until the history's folder holds a file called `stop`."""
+    """Runs the users until the history's folder holds a file called `stop`. Raises Failed for a file that cannot be run."""
     os.nice(NICENESS)
-    folder, zone, number = Path(config["folder"]), config["zone"], config["number"]
-    process = config["process"]
-    workload = registry.find("workloads", config["workload"])(**config["options"])
+    folder, process, zone = Path(config["folder"]), config["process"], config["zone"]
     recorder, notes = Recorder(folder, process, zone), Notes(folder / f"{process}.events")
-    interval_ns = int(config["users"] * SECOND_NS / config["rate_per_s"])
-    context = Context(
-        workload, recorder, random.Random(config["seed"]), (FIRST_NUMBER + number) * VALUES_PER_PROCESS, config["login"],
-        config["users"], interval_ns,
-        # Evenly over the interval, the zones' users between each other's: no bursts of our own making.
-        slot=lambda user: interval_ns * (user * config["processes"] + config["place"]) // (config["users"] * config["processes"]),
-        folder=folder,
-    )  # fmt: skip
-    environment = Environment(user_classes=[user_class(context)], stop_timeout=2)
-    runner = environment.create_local_runner()
-    runner.start(config["users"], spawn_rate=config["users"])
-    while context.connected < config["users"]:
-        gevent.sleep(0.05)
-    notes.write("ready", now_ns(), process=process, zone=zone)
-    _watch(runner, folder, notes, process, zone)
-    runner.quit()
-    (folder / f"locust-{process}.json").write_text(json.dumps(_statistics(environment)))
+    try:
+        users = OwnUsers(config, recorder, notes) if config["files"] else ScheduledUsers(config, recorder)
+        runner = users.environment.create_local_runner()
+        users.start(runner)
+        while not users.ready():
+            gevent.sleep(0.05)
+    except Failed as failed:
+        notes.write("failed", now_ns(), process=process, reason=str(failed))
+        raise
+    notes.write("ready", now_ns(), process=process, zone=zone, **users.about)
+    _watch(runner, users.tick, folder, notes, process, zone)
+    users.stop(runner)
+    (folder / f"locust-{process}.json").write_text(json.dumps(_statistics(users.environment)))
     notes.write("stopped", now_ns(), process=process, zone=zone)
     recorder.close()
 
 
-def _watch(runner: Any, folder: Path, notes: Notes, process: str, zone: str) -> None:
+def _watch(runner: Any, tick: Callable[[], None], folder: Path, notes: Notes, process: str, zone: str) -> None:
     last, used = now_ns(), cpu_s()
     while not (folder / "stop").exists():
         gevent.sleep(0.1)
+        tick()
         now = now_ns()
         if now - last >= SECOND_NS:
             cpu = cpu_s()
@@ -231,7 +258,7 @@ def _statistics(environment: Environment) -> list[dict[str, Any]]:
     """What Locust itself measured, for comparison with the recorded operations; times in ms."""
     return [
         {
-            "kind": entry.method, "requests": entry.num_requests, "failures": entry.num_failures,
+            "kind": entry.method, "name": entry.name, "requests": entry.num_requests, "failures": entry.num_failures,
             "p50_ms": entry.get_response_time_percentile(0.5), "p99_ms": entry.get_response_time_percentile(0.99),
             "max_ms": entry.max_response_time,
         }

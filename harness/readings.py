@@ -47,6 +47,7 @@ class Readings:
     _tails: dict[Path, _Tail] = field(default_factory=dict)
     _roles: dict[str, tuple[int, str]] = field(default_factory=dict)
     _noted: dict[str, set[str]] = field(default_factory=dict)
+    _failed: dict[str, str] = field(default_factory=dict)
     _skip: dict[Path, int] = field(default_factory=dict)
     _one_at_a_time: Lock = field(default_factory=Lock)  # faults ask from threads of their own
 
@@ -61,11 +62,18 @@ class Readings:
                     self._roles[line["node"]] = (line["at"], line["role"])
                 elif line.get("event") in ("ready", "stopped"):
                     self._noted.setdefault(line["event"], set()).add(line["process"])
+                elif line.get("event") == "failed":
+                    self._failed[line["process"]] = line["reason"]
 
     def noted(self, event: str) -> set[str]:
         """The processes that have written `ready` or `stopped`."""
         self._follow()
         return self._noted.get(event, set())
+
+    def failed(self, process: str) -> str:
+        """Why a process said that it cannot go on; empty when it said nothing."""
+        self._follow()
+        return self._failed.get(process, "")
 
     def roles(self) -> Mapping[str, str]:
         """What each database node says of itself: primary, replica, unreachable; unknown when the reading is old."""

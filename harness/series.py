@@ -102,7 +102,7 @@ def throughput(operations: Operations, over: Windows) -> dict[str, Floats]:
     """
     ended = np.where(operations["ended"] == NOTHING, operations["intended"], operations["ended"])
     ok = operations["outcome"] == Outcome.OK
-    read = operations.mask(kind="read")
+    read = operations.reading
     counted = {"reads": ok & read, "writes": ok & ~read, "failed": ~ok}
     return {name: over.count_of(ended[mask]) / over.width_s for name, mask in counted.items()}
 

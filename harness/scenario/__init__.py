@@ -20,9 +20,11 @@ from harness.conditions import Condition
 from harness.scenario.contradictions import contradictions_in
 from harness.scenario.document import Document, read
 from harness.scenario.fields import fields_of, options
+from harness.scenario.locust_files import along
 from harness.scenario.models import file_model, metrics, schema
 from harness.scenario.values import AbortIf, ChangePlan, Expectation, FaultPlan, Planned, Recovery, Scenario, SteadyState, Use
 from harness.scenario.wording import in_our_words, refusal
+from harness.workloads.locustfile import Locustfile
 
 __all__ = [
     "AbortIf",
@@ -78,7 +80,13 @@ def load(path: Path) -> Scenario:
     contradictions = [f"{document.place(steps, key)}: {what}" for steps, key, what in contradictions_in(scenario)]
     if contradictions:
         raise refusal(path, contradictions)
-    return scenario
+    return dataclasses.replace(scenario, workloads=tuple(_with_files(workload, path.parent) for workload in raw.workload))
+
+
+def _with_files(workload: Use, folder: Path) -> Use:
+    if not isinstance(workload.options, Locustfile):
+        return workload
+    return dataclasses.replace(workload, files=along(folder / workload.options.locustfile, workload.options.files))
 
 
 def as_run(scenario: Scenario) -> dict[str, Any]:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from ipaddress import IPv4Network
+from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from harness import conditions, targets
-from harness.errors import suggestion
+from harness.errors import UsageError, suggestion
 from harness.layout import Plan, client_nodes
 from harness.protocols import Database, NodeSpec, Topology
+from harness.scenario import locust_files
 from harness.scenario.document import Steps
 from harness.scenario.fields import fields_of
 from harness.scenario.values import ChangePlan, FaultPlan, Planned, Scenario
 from harness.scenario.wording import shortly
+from harness.workloads.locustfile import SPAWNED_WITHIN_S, Locustfile
 
 Contradiction = tuple[Steps, bool, str]  # where, whether the key is meant rather than its value, and what
 Plans = Sequence[tuple[Steps, Planned]]  # each with where it was written
@@ -157,7 +161,8 @@ def _of_topology(scenario: Scenario) -> Iterator[Contradiction]:
             (("changes", index, *rest), key, what) for rest, key, what in _of_change(change, scenario.topology.use, topology)
         )
     for index, workload in enumerate(scenario.workloads):
-        yield from ((("workload", index, *rest), key, what) for rest, key, what in _of_zones(workload.options, topology.zones))
+        of_workload = [*_of_zones(workload.options, topology.zones), *_of_locustfile(workload.options, scenario.path.parent)]
+        yield from ((("workload", index, *rest), key, what) for rest, key, what in of_workload)
     families = {"packets", *(spec.server for spec in specs)}
     for family in sorted(scenario.images.keys() - families):
         yield ("images", family), True, f"no server family called '{family}'{suggestion(family, families)}"
@@ -194,6 +199,23 @@ def _of_zones(workload: Any, zones: Sequence[str]) -> Iterator[Contradiction]:
     users = getattr(workload, "users", len(chosen))
     if users < len(chosen):
         yield ("users",), False, f"too few for {len(chosen)} zones; each needs one at least"
+
+
+def _of_locustfile(workload: Any, folder: Path) -> Iterator[Contradiction]:
+    """A Locust file is there, holds users, and can be taken along; its users are there before measuring begins."""
+    if not isinstance(workload, Locustfile):
+        return
+    path = folder / workload.locustfile
+    if what := locust_files.problem(path, workload.locustfile):
+        yield ("locustfile",), False, what
+        return
+    try:
+        locust_files.along(path, workload.files)
+    except UsageError as problem:
+        yield ("files" if workload.files else "locustfile",), False, str(problem)
+    if workload.users / workload.spawn_rate_per_s > SPAWNED_WITHIN_S:
+        least = math.ceil(workload.users / SPAWNED_WITHIN_S)
+        yield ("spawn_rate",), False, f"too slow: all users must be there within {SPAWNED_WITHIN_S} s; write {least}/s"
 
 
 def _specs(topology: Topology) -> Sequence[NodeSpec]:

@@ -27,7 +27,7 @@ from pydantic import (
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from harness import conditions, targets, units
+from harness import conditions, registry, targets, units
 from harness.conditions import Condition
 from harness.targets import Target
 
@@ -123,6 +123,11 @@ def fields_of(cls: Any) -> Iterator[dataclasses.Field[Any]]:
     return (option for option in dataclasses.fields(cls) if option.init)
 
 
+def names_itself(kind: str, word: str) -> bool:
+    """Whether an option has the word of what it is an option of: `locustfile: mine.py` needs no `use: locustfile`."""
+    return word in (option.name for option in fields_of(registry.find(kind, word)))
+
+
 def model_of(*classes: type[Any], base: type[Strict] = Strict, without: Sequence[str] = (), name: str = "", **more: Any) -> Any:
     """The model of some dataclasses' options, `more` fields first; the last class describes it, or `base` one with a `name`."""
     found: dict[str, Any] = dict(more)
@@ -192,17 +197,23 @@ def many(type_: Any) -> Any:
 
 @dataclass(frozen=True)
 class OneOf:
-    """As annotation: a mapping whose `key` names by its word which of the choices it is."""
+    """As annotation: a mapping whose `key` names by its word which of the choices it is.
+
+    Without `key`, a mapping is the one of the choices `selves` whose word is one of its keys.
+    """
 
     key: str
     choices: Mapping[str, Any]
+    selves: Sequence[str] = ()
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         choices = {f"~{word}": handler.generate_schema(choice) for word, choice in self.choices.items()}
         return core_schema.tagged_union_schema(choices, self._tag)  # the ~ keeps tags and keys apart in a problem's path
 
     def _tag(self, value: Any) -> str:
-        return f"~{value.get(self.key) if isinstance(value, dict) else value}"
+        if isinstance(value, dict) and self.key not in value:
+            return f"~{next((word for word in self.selves if word in value), None)}"
+        return f"~{value[self.key] if isinstance(value, dict) else value}"
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,8 @@ from harness.scenario.fields import (
     carrying,
     many,
     model_of,
+    names_itself,
+    options,
     or_many,
 )
 from harness.scenario.values import (
@@ -92,13 +94,17 @@ def _use(kind: str) -> Any:
 
     def choice(word: str) -> Any:
         cls = registry.find(kind, word)
-        return Annotated[
-            becoming(lambda model: Use(word, built(cls, model)), model_of(cls, use=(Literal[word], ...))),
+        use = (Literal[word], Field(default_factory=lambda: word) if names_itself(kind, word) else ...)
+        chosen: Any = Annotated[
+            becoming(lambda model: Use(word, built(cls, model)), model_of(cls, use=use)),
             BeforeValidator(lambda value: {"use": value} if isinstance(value, str) else value),
-            Or(lambda _: {"const": word}),
         ]
+        needs = any(about["required"] for about in options(cls).values())  # then the word alone is not enough
+        return chosen if needs else Annotated[chosen, Or(lambda _: {"const": word})]
 
-    return Annotated[Any, OneOf("use", {word: choice(word) for word in registry.names(kind)})]
+    words = registry.names(kind)
+    selves = [word for word in words if names_itself(kind, word)]
+    return Annotated[Any, OneOf("use", {word: choice(word) for word in words}, selves)]
 
 
 def _fault() -> Any:

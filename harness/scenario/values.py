@@ -42,10 +42,14 @@ MoreThanNone = Annotated[float, MoreThan(0)]
 
 @dataclass(frozen=True)
 class Use:
-    """A topology or a workload: its word, and an instance of its dataclass."""
+    """A topology or a workload: its word, and an instance of its dataclass.
+
+    `files` go along with it into client nodes: path below the folder that they get there → file.
+    """
 
     use: str
     options: Any
+    files: Mapping[str, Path] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 from harness import registry
 from harness.errors import Place, UsageError, suggestion
 from harness.scenario.document import Document, Steps
+from harness.scenario.fields import names_itself
 
 _WANTED = {
     "string_type": "a text",
@@ -100,9 +101,9 @@ def _no_such_word(where: str, value: Any) -> tuple[Steps, bool, str]:
     """What is wrong with a mapping whose word says which fault, change, topology or workload it is."""
     kind, key = _NAMES[where]
     if isinstance(value, dict) and key not in value:
-        close = difflib.get_close_matches(key, value, n=1)
-        if close:
-            return (close[0],), True, f"unknown key '{close[0]}'; did you mean '{key}'?"
+        for meant in (*(word for word in registry.names(kind) if names_itself(kind, word)), key):
+            if close := difflib.get_close_matches(meant, value, n=1):
+                return (close[0],), True, f"unknown key '{close[0]}'; did you mean '{meant}'?"
         return (), False, f"'{key}' is missing here{suggestion('', registry.names(kind))}"
     word = value[key] if isinstance(value, dict) else value
     if not isinstance(word, str):

@@ -31,6 +31,15 @@ def blocks(*languages: str) -> Iterator[tuple[str, str]]:
                 yield f"{page.relative_to(ROOT)} block {number + 1}", block["text"]
 
 
+def locust_files() -> dict[str, str]:
+    """The Locust files of the how-to, by the names that stand above them; tests/systems runs them."""
+    page = (ROOT / "docs" / "how-to" / "use-your-locustfile.md").read_text("utf-8")
+    return dict(re.findall(r"^<!-- (\S+\.py) -->\n```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL))
+
+
+LOCUST_FILES = locust_files()
+
+
 def params(found: Iterator[tuple[str, str]]) -> list[object]:
     return [pytest.param(text, id=where) for where, text in found]
 
@@ -88,6 +97,8 @@ def test_yaml_examples_are_valid(text: str, tmp_path: Path) -> None:
         return
     file = tmp_path / "example.yaml"
     file.write_text(text, "utf-8")
+    for name, example in LOCUST_FILES.items():
+        (tmp_path / name).write_text(example, "utf-8")
     scenario.load(file)
 
 
@@ -104,7 +115,8 @@ def test_shell_examples_call_commands_and_options_that_exist(text: str) -> None:
                 assert {word for word in words if word.startswith("--")} <= known, line
 
 
-@pytest.mark.parametrize("text", params(blocks("python")))
+# Importing Locust changes the interpreter: its files are run by test_locustfile and by tests/systems, in their own.
+@pytest.mark.parametrize("text", params((where, text) for where, text in blocks("python") if text not in LOCUST_FILES.values()))
 def test_python_examples_run_and_their_options_can_be_written(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     example = ModuleType("example")
     monkeypatch.setitem(sys.modules, "example", example)

@@ -1,0 +1,7 @@
+from locust import User, task
+
+
+class Buyer(User):
+    @task
+    def buy(self) -> None:
+        pass
