@@ -422,19 +422,20 @@ def doctor(as_json: bool) -> int:
 def clean() -> None:
     """Removes what runs left behind that nobody owns any more, such as after a power cut.
 
-    Only what carries the harness's own labels is touched; runs that are alive are left alone.
+    That is containers, networks and packet rules. Only what carries the harness's own labels or names is touched;
+    runs and clusters that are alive are left alone.
     """
-    for line in _docker().clean():
+    for line in _leftovers().clean():
         click.echo(line)
 
 
-def _docker() -> Any:
+def _leftovers() -> Any:
     try:
-        from harness.runtimes import docker
+        from harness.runtimes import leftovers
     except ModuleNotFoundError as missing:
         if str(missing.name).startswith("harness"):
             raise
         raise RuntimeUnavailable(
             f"the module {missing.name} is not installed; mend it: pip install 'failover-harness[docker]'"
         ) from None
-    return docker
+    return leftovers

@@ -36,7 +36,7 @@ from harness.links.packets import Packets
 from harness.links.toxiproxy import ToxiproxyNode
 from harness.protocols import Cluster, Command, Endpoint, Group, Limits, Link, Node, NodeSpec, Paths, Ran, Topology
 from harness.runtimes.images import Images
-from harness.supervisor import Supervised, identity, is_alive
+from harness.supervisor import Supervised, identity
 
 RUN_LABEL = "failover-harness.run"
 OWNER_LABEL = "failover-harness.owner"  # machine/process of the supervisor, so that `clean` spares what is in use
@@ -322,7 +322,7 @@ class Docker:
                 helper = pool.submit(_packet_helper, run_id, owner, references["packets"])
                 started = pool.map(lambda spec: self._start(spec, references[spec.server], cluster, network), specs)
                 cluster.nodes.update({node.spec.name: node for node in started})
-                cluster._packets = Packets(_nft(helper.result()), f"harness_{run_id}")
+                cluster._packets = Packets(_nft(helper.result()), packet_table(run_id))
             cluster.open_links()
             yield cluster
 
@@ -345,7 +345,7 @@ class Docker:
         for spec in specs:
             cluster.nodes[spec.name] = DockerNode(spec, containers[_named(run_id, spec.name)], self._engine)
             cluster._versions[f"image {spec.server}"] = containers[_named(run_id, spec.name)].attrs["Config"]["Image"]
-        cluster._packets = Packets(_nft(containers[_named(run_id, PACKETS)]), f"harness_{run_id}")
+        cluster._packets = Packets(_nft(containers[_named(run_id, PACKETS)]), packet_table(run_id))
         cluster.open_links(make=False)
         return cluster
 
@@ -397,6 +397,11 @@ def _toxiproxy_command(image: str, spec: NodeSpec) -> list[str]:
 
 def _named(run_id: str, node: str) -> str:
     return f"harness-{run_id}-{node}"
+
+
+def packet_table(run_id: str) -> str:
+    """What a run's table of packet rules is called: the only thing by which it can be told whose it is."""
+    return f"harness_{run_id}"
 
 
 def _labels(run_id: str, owner: str) -> dict[str, str]:
@@ -453,7 +458,7 @@ def trial_rule() -> str:
     run_id = secrets.token_hex(4)
     helper = _packet_helper(run_id, _owner(os.getpid()), Images(engine(), {}, lambda line: None).of("packets"))
     try:
-        packets = Packets(_nft(helper), f"harness_{run_id}")
+        packets = Packets(_nft(helper), packet_table(run_id))
         # Documentation addresses (RFC 5737), which no node has.
         with packets.drop(Group("a", ("192.0.2.0/24",)), Group("b", ("198.51.100.0/24",))):
             return "made and removed"
@@ -468,7 +473,7 @@ def remove(run_id: str) -> None:
     containers = client.containers.list(all=True, ignore_removed=True, filters=mine)
     for helper in containers:
         if helper.name == _named(run_id, PACKETS) and helper.status == "running":
-            Packets(_nft(helper), f"harness_{run_id}").remove()
+            Packets(_nft(helper), packet_table(run_id)).remove()
 
     def gone(container: Container) -> None:
         try:
@@ -490,29 +495,6 @@ def abandon(run_id: str) -> None:
     for _ in range(4):
         remove(run_id)
         time.sleep(1)
-
-
-def clean() -> Iterator[str]:
-    """Removes what runs have left whose harness is gone, a line for each. Raises RuntimeUnavailable without an engine."""
-    client = engine()
-    left: dict[str, str] = {}
-    labelled: dict[str, str | list[str] | bool] = {"label": RUN_LABEL}
-    containers = client.containers.list(all=True, ignore_removed=True, filters=labelled)
-    for resource in [*containers, *client.networks.list(filters=labelled)]:
-        labels = resource.attrs.get("Labels") or resource.attrs.get("Config", {}).get("Labels") or {}
-        left[labels[RUN_LABEL]] = labels.get(OWNER_LABEL, "")
-    for run_id, owner in sorted(left.items()):
-        machine, _, process = owner.rpartition("/")
-        if machine not in ("", platform.node()):
-            yield f"run {run_id} belongs to {machine}: left alone; `harness clean` there removes it"
-            continue
-        if is_alive(process):
-            yield f"run {run_id} is kept by process {process.partition(':')[0]}: left alone"
-            continue
-        remove(run_id)
-        yield f"run {run_id} removed"
-    if not left:
-        yield "nothing was left behind"
 
 
 def _network_gone(network: Any) -> bool:

@@ -294,18 +294,19 @@ def test_one_kind_is_listed_alone(harness: Command) -> None:
 
 
 def test_what_is_left_behind_is_the_runtimes_matter(harness: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = ModuleType("harness.runtimes.docker")
+    engine = ModuleType("harness.runtimes.leftovers")
     setattr(engine, "clean", lambda: iter(["one", "two"]))  # noqa: B010 (a module made here has no such attribute to mypy)
-    monkeypatch.setitem(sys.modules, "harness.runtimes.docker", engine)
-    monkeypatch.setattr(runtimes, "docker", engine, raising=False)
+    monkeypatch.setitem(sys.modules, "harness.runtimes.leftovers", engine)
+    monkeypatch.setattr(runtimes, "leftovers", engine, raising=False)
     assert harness("clean") == (0, ["one", "two"], [])
 
 
 @pytest.mark.parametrize("command", ["doctor", "clean"])
 def test_without_docker_support_it_is_said_what_mends_it(harness: Command, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
     monkeypatch.setitem(sys.modules, "docker", None)
-    monkeypatch.delitem(sys.modules, "harness.runtimes.docker", raising=False)
-    monkeypatch.delattr(runtimes, "docker", raising=False)
+    for name in ("docker", "leftovers"):
+        monkeypatch.delitem(sys.modules, f"harness.runtimes.{name}", raising=False)
+        monkeypatch.delattr(runtimes, name, raising=False)
     code, out, said = harness(command)
     assert code == 3
     assert "pip install 'failover-harness[docker]'" in "".join([*out, *said])
