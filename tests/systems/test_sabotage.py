@@ -1,6 +1,6 @@
 """Is a run in which nothing was broken ever taken for one in which nothing was lost?
 
-Every fault's injection is replaced by nothing; the run must say that it cannot tell, and why.
+Every fault's injection, and every change's act, is replaced by nothing; the run must say that it cannot tell, and why.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from harness.faults.lose_host import LoseHost
 from harness.faults.partition import Partition
 from harness.faults.pause import Pause
 from harness.faults.restart import Restart
+from harness.topologies.rds_multi_az import RdsMultiAz
 from harness.verdict import Verdict
 
 SCENARIO = """
@@ -27,8 +28,7 @@ workload: {{use: ledger, users: 6, rate: 30/s}}
 steady_state: {{for: 2s}}
 recovery: {{stable_for: 2s}}
 path: {path}
-faults:
-  - {{inject: {fault}, target: {target}, at: 1s, for: 3s}}
+{acts}
 expect:
   write_outage: {{max: 35s}}
   lost_writes: {{max: 0}}
@@ -37,6 +37,17 @@ expect:
 
 def nothing(*_: Any) -> AbstractContextManager[None]:
     return nullcontext()
+
+
+def unknown(folder: Path, acts: str, path: str = "direct") -> str:
+    """Runs a scenario that ends UNKNOWN, since nobody witnessed its acts, and returns the reason."""
+    file = folder / "sabotage.yaml"
+    file.write_text(SCENARIO.format(acts=acts, path=path))
+    ended = runner.run(scenario.load(file), runtime="docker", reports=folder / "reports", seed=1)
+    assert ended.verdict is Verdict.UNKNOWN, ended.reason
+    witness = next(finding for finding in ended.findings if finding["checker"] == "witness")
+    assert witness["verdict"] == "unknown"
+    return ended.reason
 
 
 @pytest.mark.parametrize(
@@ -55,11 +66,13 @@ def nothing(*_: Any) -> AbstractContextManager[None]:
 def test_a_fault_that_does_nothing_makes_the_run_unknown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str, target: str, path: str, cls: type[Any], method: str
 ) -> None:
-    file = tmp_path / "sabotage.yaml"
-    file.write_text(SCENARIO.format(fault=fault, target=target, path=path))
     monkeypatch.setattr(cls, method, nothing)
-    ended = runner.run(scenario.load(file), runtime="docker", reports=tmp_path / "reports", seed=1)
-    assert ended.verdict is Verdict.UNKNOWN, ended.reason
-    assert fault.partition(",")[0] in ended.reason
-    witness = next(finding for finding in ended.findings if finding["checker"] == "witness")
-    assert witness["verdict"] == "unknown"
+    reason = unknown(tmp_path, f"faults: [{{inject: {fault}, target: {target}, at: 1s, for: 3s}}]", path)
+    assert fault.partition(",")[0] in reason
+
+
+def test_a_switchover_that_does_nothing_makes_the_run_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RdsMultiAz, "switch_over", lambda topology, cluster, to: None)
+    reason = unknown(tmp_path, "changes: [{change: switchover, at: 1s, within: 3s}]")
+    assert "(switchover) failed: waited 3 s for another primary than pg-az-" in reason
+    assert "; the cluster serves, with pg-az-" in reason
