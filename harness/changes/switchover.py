@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from harness.clock import SECOND_NS, now_ns, wait_until
 from harness.errors import ClusterError
 from harness.protocols import Cluster, Database, Outcome, SwitchesOver, Topology
+from harness.units import MoreThan
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Switchover:
     needs: ClassVar[type[Any]] = SwitchesOver
 
     to: Database | None = None
-    within_s: float = 60
+    within_s: Annotated[float, MoreThan(0)] = 60
 
     def look(self, cluster: Cluster, topology: Topology) -> Mapping[str, str]:
         return topology.roles(cluster)

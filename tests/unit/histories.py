@@ -195,11 +195,19 @@ class Run:
         """A planned change that was done at `until` (None: never), with what each node said before and after it."""
         named = {"id": kind, "kind": kind}
         self.run.setdefault("changes", []).append(named)
-        for node, role in ({"pg-a": "primary", "pg-b": "replica"} if before is None else before).items():
+        before = {"pg-a": "primary", "pg-b": "replica"} if before is None else before
+        for node, role in before.items():
             self.witness(at - 0.1, "before", role, role, id_=kind, vantage=node)
         self.event(at, "change", **named, stage="begun", changes_roles=changes_roles)
         if until is not None:
-            self.event(until, "change", **named, stage="done", hit=["pg-a"], said=said)
+            self.event(
+                until,
+                "change",
+                **named,
+                stage="done",
+                hit=[node for node, role in before.items() if role == "primary"],
+                said=said,
+            )
             for node, role in ({"pg-a": "replica", "pg-b": "primary"} if after is None else after).items():
                 self.witness(until + 0.1, "after", role, role, id_=kind, vantage=node)
         return self

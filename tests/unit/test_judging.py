@@ -47,6 +47,15 @@ def failover() -> Run:
     return run.expect("write_outage", max=3).expect("lost_writes", max=0)
 
 
+def switched_over() -> Run:
+    """The same run, had pg-az-a been asked to hand over: one planned change, and nothing is broken."""
+    run = failover()
+    run.run["faults"] = []
+    run.events = [event for event in run.events if event.name not in ("fault", "witness")]
+    first, then = ({f"pg-{z}": "primary" if z == zone else "replica" for z in ZONES} for zone in ("az-a", "az-b"))
+    return run.change(15, 20, before=first, after=then, said="pg-az-b took over from pg-az-a")
+
+
 def verdicts(run: Run) -> dict[str, str]:
     return {finding.checker: finding.verdict.value for finding in judging.judge(run.history())}
 
@@ -98,6 +107,18 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_that_kept_every_promise_passes() -> None:
     result = judging.result(failover().history())
     assert (result["verdict"], set(verdicts(failover()).values())) == ("pass", {"pass"}), result["reason"]
+
+
+def test_a_change_is_measured_figure_by_figure_as_a_fault_is() -> None:
+    broken, moved = (judging.result(run.history()) for run in (failover(), switched_over()))
+    assert moved["verdict"] == "pass", moved["reason"]
+    assert [finding["measured"] for finding in moved["findings"]] == [finding["measured"] for finding in broken["findings"]]
+    jsonschema.validate(moved, json.loads(judging.SCHEMA.read_text()))
+    [change] = moved["faults"]
+    assert (change["change"], change["injected_at_s"], change["healed_at_s"], change["witnessed"]) == (True, 15, 20, True)
+    witness = next(finding for finding in moved["findings"] if finding["checker"] == "witness")
+    did = "pg-az-b took over from pg-az-a"
+    assert witness["summary"] == f"switchover of pg-az-a was verified (pg-az-a, pg-az-b, pg-az-c): {did}"
 
 
 def test_every_checker_has_its_say() -> None:

@@ -14,7 +14,7 @@
     ok: { color: "ok" }, failing: { color: "failing" }, unknown: { color: "no-answer", hatch: "no-answer-ink" },
     "not sent": { color: null, hatch: "not-sent" }, primary: { color: "primary" }, replica: { color: "replica" },
     "role-unknown": { color: null, hatch: "not-sent" }, writes: { color: "writes" }, "two primary": { color: "two" },
-    phase: { color: "grid" }, fault: { color: "failing" },
+    phase: { color: "grid" }, fault: { color: "failing" }, change: { color: "dim" },
   };
   const SAID = { unknown: "no answer in time", "role-unknown": "unknown" };
 
@@ -114,7 +114,7 @@
     const rows = [{ label: "phase", height: 16, gap: 4, name: "phase", spans: data.phases.map(([name, from, to]) => ["phase", from, to, name]) }];
     for (const fault of data.faults) {
       const word = fault.change ? "change" : "fault";
-      rows.push({ label: word, height: 16, gap: 4, name: word, spans: [["fault", fault.from, fault.to, fault.label]] });
+      rows.push({ label: word, height: 16, gap: 4, name: word, spans: [[word, fault.from, fault.to, fault.label]] });
     }
     for (const group of ["writer", "reader"]) {
       const strips = data.lanes.filter((strip) => strip.group === group);

@@ -7,12 +7,13 @@ Three zones, 64 s of which 60 are load: the writer `pg-az-a` is killed at 19 s, 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from harness import judging
 from harness.clock import SECOND_NS
 from harness.history import NUMBERS, WORDS, Event, FinalReads, History, Operations, Outcome
 
@@ -279,3 +280,27 @@ def result(verdict: str = "pass", title: str | None = None, seen: str = "connect
         "phases": [{"phase": e["phase"], "at_s": e.at / SECOND_NS} for e in events() if e.name == "phase"],
         "expect": EXPECT, "topology": run["topology"], "workloads": run["workloads"], "notes": [], "harness": "0.1.0",
     }  # fmt: skip
+
+
+def switched_over(verdict: str = "pass") -> tuple[History, dict[str, Any]]:
+    """The same run, had the primary been moved on purpose instead, and its result; with `unknown` the manager refused."""
+    made = history(rate_per_s=3)
+    named = {"id": "move", "kind": "switchover"}
+    roles = [{f"pg-{zone}": "primary" if zone == first else "replica" for zone in ZONES} for first in ("az-a", "az-b")]
+    changed = [(CRASH_S, {**named, "stage": "begun", "changes_roles": True})]
+    if verdict == "unknown":
+        changed.append((HEALED_S, {**named, "stage": "failed", "hit": ["pg-az-a"], "error": "no candidate is in sync"}))
+        roles[1] = roles[0]
+    else:
+        said = "pg-az-b took over from pg-az-a"
+        changed.append((HEALED_S, {**named, "stage": "done", "hit": ["pg-az-a"], "said": said}))
+    seen = [
+        Event(round(at * SECOND_NS), "witness", {"id": "move", "stage": stage, "vantage": node, "expected": role, "seen": role})
+        for at, stage, said in zip((CRASH_S - 0.1, HEALED_S + 0.1), ("before", "after"), roles, strict=True)
+        for node, role in said.items()
+    ]
+    kept = [event for event in made.events if event.name not in ("fault", "witness")]
+    told = [*kept, *seen, *(Event(round(at * SECOND_NS), "change", data) for at, data in changed)]
+    run = {**made.run, "faults": [], "changes": [named]}
+    moved = replace(made, run=run, events=sorted(told, key=lambda event: event.at))
+    return moved, {**result(verdict), "faults": judging.result(moved, [])["faults"]}

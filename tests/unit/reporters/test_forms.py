@@ -123,6 +123,23 @@ def test_markdown_shows_a_fault_that_nobody_witnessed(tmp_path: Path, history: H
     assert "| crash | crash | writer → pg-az-a | 19.03 s | 42.00 s | **no** |" in written
 
 
+def test_markdown_tells_a_change_as_what_it_is(tmp_path: Path) -> None:
+    written = Markdown().write(tmp_path, *sample.switched_over()).read_text("utf-8")
+    did = "pg-az-b took over from pg-az-a"
+    assert f"The switchover of pg-az-a was begun at 19.00 s and done at 42.00 s: {did}." in written
+    assert f"| move | switchover of pg-az-a | 19.00 s | 42.00 s | yes | {did} |" in written
+    assert "| move | 18.90 s | before | pg-az-a | primary | primary |" in written
+    assert "| move | 42.10 s | after | pg-az-b | primary | primary |" in written
+    assert "### Faults" not in written
+
+
+def test_markdown_says_why_a_change_stopped(tmp_path: Path) -> None:
+    written = Markdown().write(tmp_path, *sample.switched_over("unknown")).read_text("utf-8")
+    why = "no candidate is in sync"
+    assert f"The switchover of pg-az-a was begun at 19.00 s and did not come to its end: {why}." in written
+    assert f"| move | switchover of pg-az-a | 19.00 s | unknown | **no** | {why} |" in written
+
+
 def test_markdown_tables_keep_their_columns_whatever_the_texts_hold(tmp_path: Path, history: History) -> None:
     result = sample.result("unknown", title="a | b\n# c @team <img> `x`")
     result["faults"][0]["witnesses"][0]["seen"] = "| x |\n\n| y |"
@@ -158,6 +175,11 @@ def test_the_terminal_names_a_fault_that_was_not_witnessed(tmp_path: Path, histo
     out = printed(tmp_path, history, sample.result("unknown"))
     assert out.startswith("? UNKNOWN")
     assert "The fault crash was not witnessed." in out
+
+
+def test_the_terminal_names_a_change_that_was_not_verified(tmp_path: Path) -> None:
+    out = printed(tmp_path, *sample.switched_over("unknown"))
+    assert "The change move was not verified: no candidate is in sync" in out
 
 
 def test_the_terminal_reads_no_markup_out_of_texts(tmp_path: Path, history: History) -> None:

@@ -128,6 +128,27 @@ def test_the_data_are_what_the_history_holds(tmp_path: Path, history: History) -
     assert {len(row) for series in ("throughput", "latency", "errors") for row in data[series].values()} == {len(data["at"])}
 
 
+def test_a_change_is_told_and_drawn_as_what_it_is(tmp_path: Path) -> None:
+    page = Page(written(tmp_path, *sample.switched_over()))
+    text = " ".join(page.text.split())
+    [drawn] = json.loads(page.scripts[0])["faults"]
+    assert drawn == {"id": "move", "from": 19.0, "to": 42.0, "label": "switchover of pg-az-a", "change": True}
+    for said in (
+        "Shaded: switchover of pg-az-a , from its begin (19.00 s) until every member was healthy (42.00 s).",
+        "Changes and what each member said move switchover of pg-az-a Begun at 19.00 s, done at 42.00 s; ✓ verified",
+        "42.10 s after pg-az-b primary primary",
+        "Before, during and after the change",
+        "Zoom to the change",
+    ):
+        assert said in text
+    assert "Faults and their witnesses" not in text
+
+
+def test_a_change_that_stopped_says_why(tmp_path: Path) -> None:
+    text = " ".join(Page(written(tmp_path, *sample.switched_over("unknown"))).text.split())
+    assert "Begun at 19.00 s, done at unknown; ? not verified no candidate is in sync" in text
+
+
 def test_without_a_script_the_outage_is_drawn_as_well(tmp_path: Path, history: History) -> None:
     tags = Page(written(tmp_path, history, sample.result())).tags
     drawn = {attributes.get("class") for tag, attributes in tags if tag == "rect" and "x" in attributes}

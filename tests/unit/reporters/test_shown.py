@@ -81,6 +81,16 @@ def test_the_sentences_do_not_claim_a_fault_that_was_not_seen_or_did_not_fire() 
     assert _shown.in_words(unseen)[0] == "The fault (crash of writer) was never injected."
 
 
+def test_a_change_that_never_began_or_that_nobody_else_saw_is_no_fault() -> None:
+    _, told = sample.switched_over()
+    [change] = told["faults"]
+    assert _shown.occasion(told) == "change"
+    change["witnessed"] = False
+    assert "Nobody else saw that" in _shown.in_words(told)[0]
+    change |= {"injected_at_s": None, "hit": []}
+    assert _shown.in_words(told)[0] == "The change (switchover) was never begun."
+
+
 def test_parts_of_parts_are_named_by_their_way() -> None:
     inner = sample.measured(2, "count", 2, 2, deadline=sample.measured(2, "count", 2, 2))
     ((title, parts),) = _shown.split(result([], errors=sample.measured(2, "count", 2, 2, fault=inner, **{"az-a": inner})))
