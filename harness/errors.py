@@ -31,7 +31,7 @@ class Aborted(HarnessError):
     """A guard ended the run before its time; everything is healed, and the run is UNKNOWN."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Place:
     """A place in a text file: `line` and `column` count from 1."""
 

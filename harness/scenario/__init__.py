@@ -1,6 +1,7 @@
-"""What does this scenario file ask, and is it a question that a run can answer?
+"""What does this scenario ask, and is it a question that a run can answer?
 
-A file becomes frozen values, or one line per problem, `file:line:column: what is wrong; what would be right`.
+A file becomes frozen values, or one line per problem, `file:line:column: what is wrong; what would be right`. What was
+given in memory, by a command or a test, goes the same way; its places are the names of arguments.
 The file is read with the place of each value (document), taken by a model that is made of the dataclasses of values,
 faults, changes, topologies and workloads (fields, models), and examined as a whole (contradictions). Validation and the JSON
 Schema for editors are made from the same models.
@@ -9,21 +10,22 @@ Schema for editors are made from the same models.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
+import yaml
 from pydantic import ValidationError
 
 from harness.conditions import Condition
 from harness.scenario.contradictions import contradictions_in
-from harness.scenario.document import Document, read
+from harness.scenario.document import Document, Given, Steps, read
 from harness.scenario.fields import fields_of, options
 from harness.scenario.locust_files import along
 from harness.scenario.models import file_model, metrics, schema
 from harness.scenario.values import AbortIf, ChangePlan, Expectation, FaultPlan, Planned, Recovery, Scenario, SteadyState, Use
-from harness.scenario.wording import in_our_words, refusal
+from harness.scenario.wording import in_our_words, refusal, said
 from harness.workloads.locustfile import Locustfile
 
 __all__ = [
@@ -39,6 +41,7 @@ __all__ = [
     "as_run",
     "load",
     "metrics",
+    "of",
     "options",
     "schema",
 ]
@@ -53,14 +56,29 @@ def load(path: Path) -> Scenario:
     something that cannot be.
     """
     text = read(path)
-    document = Document(path, text)
+    return _examined(Document(path, text), file_model(), path=path, folder=path.parent, name=_name(path), text=text)
+
+
+def of(document: Mapping[str, Any], *, name: str, below: Steps = (), folder: Path = Path()) -> Scenario:
+    """The scenario that values mean which a file could hold, units and all: `{"title": …, "faults": [{"for": "30s", …}]}`.
+
+    It needs no workload. Raises UsageError, one line `argument: …` per problem; what lies below the steps `below`, such
+    as `("faults", 0)`, was given as arguments of its own and is named so: `target: …` instead of `faults[0].target: …`.
+    Files that it names lie below `folder`.
+    """
+    given = Given(document, below)
+    text = yaml.safe_dump(_listed(given.value), sort_keys=False, allow_unicode=True)
+    return _examined(given, file_model(needs_workload=False), path=None, folder=folder, name=name, text=text)
+
+
+def _examined(document: Document | Given, model: Any, *, path: Path | None, folder: Path, name: str, text: str) -> Scenario:
     try:
-        raw: Any = file_model().model_validate(document.value)
+        raw: Any = model.model_validate(document.value)
     except ValidationError as problems:
         raise refusal(path, in_our_words(document, problems)) from None
     faults, changes = _with_ids(raw.faults, raw.changes)
     scenario = Scenario(
-        name=_name(path),
+        name=name,
         path=path,
         text=text,
         title=raw.title,
@@ -77,16 +95,25 @@ def load(path: Path) -> Scenario:
         recovery=raw.recovery,
         abort_if=raw.abort_if,
     )
-    contradictions = [f"{document.place(steps, key)}: {what}" for steps, key, what in contradictions_in(scenario)]
+    contradictions = [said(document.place(steps, key), what) for steps, key, what in contradictions_in(scenario, folder)]
     if contradictions:
         raise refusal(path, contradictions)
-    return dataclasses.replace(scenario, workloads=tuple(_with_files(workload, path.parent) for workload in raw.workload))
+    return dataclasses.replace(scenario, workloads=tuple(_with_files(workload, folder) for workload in raw.workload))
 
 
 def _with_files(workload: Use, folder: Path) -> Use:
     if not isinstance(workload.options, Locustfile):
         return workload
     return dataclasses.replace(workload, files=along(folder / workload.options.locustfile, workload.options.files))
+
+
+def _listed(value: Any) -> Any:
+    """As YAML writes plain values: lists where a document has tuples, and a text for what it has no word for."""
+    if isinstance(value, dict):
+        return {key: _listed(item) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return [_listed(item) for item in value]
+    return value if value is None or isinstance(value, str | int | float) else str(value)
 
 
 def as_run(scenario: Scenario) -> dict[str, Any]:

@@ -32,7 +32,7 @@ _ENDS = {  # the conditions that may be said of each, the one that means its end
 _EXAMPLE = {"nodes": "writer", "zones": "zone of writer", "links": "clients"}
 
 
-def contradictions_in(scenario: Scenario) -> Iterator[Contradiction]:
+def contradictions_in(scenario: Scenario, folder: Path) -> Iterator[Contradiction]:
     plans: Plans = [
         *((("faults", index), fault) for index, fault in enumerate(scenario.faults)),
         *((("changes", index), change) for index, change in enumerate(scenario.changes)),
@@ -44,7 +44,7 @@ def contradictions_in(scenario: Scenario) -> Iterator[Contradiction]:
         if plan.at_s is not None and plan.at_s >= scenario.max_runtime_s:
             yield (*steps, "at"), False, f"starts when the run is over already (max_runtime is {scenario.max_runtime_s:g}s)"
     yield from _of_order(plans)
-    yield from _of_topology(scenario)
+    yield from _of_topology(scenario, folder)
     yield from _of_guards(scenario)
 
 
@@ -144,7 +144,7 @@ def _of_waiting(plans: Plans) -> Iterator[Contradiction]:
         yield (*steps, next(iter(_waits(plan)))), False, f"waits for itself: {', which awaits '.join(map(repr, circle))}"
 
 
-def _of_topology(scenario: Scenario) -> Iterator[Contradiction]:
+def _of_topology(scenario: Scenario, folder: Path) -> Iterator[Contradiction]:
     topology: Topology = scenario.topology.options
     specs = _specs(topology)
     for index, plan in enumerate(scenario.faults):
@@ -161,7 +161,7 @@ def _of_topology(scenario: Scenario) -> Iterator[Contradiction]:
             (("changes", index, *rest), key, what) for rest, key, what in _of_change(change, scenario.topology.use, topology)
         )
     for index, workload in enumerate(scenario.workloads):
-        of_workload = [*_of_zones(workload.options, topology.zones), *_of_locustfile(workload.options, scenario.path.parent)]
+        of_workload = [*_of_zones(workload.options, topology.zones), *_of_locustfile(workload.options, folder)]
         yield from ((("workload", index, *rest), key, what) for rest, key, what in of_workload)
     families = {"packets", *(spec.server for spec in specs)}
     for family in sorted(scenario.images.keys() - families):

@@ -1,9 +1,10 @@
-"""What does a YAML file hold, as plain values, and where was each written?"""
+"""What does a YAML file hold, or who calls from Python give, as plain values, and where is each?"""
 
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -155,3 +156,60 @@ class Document:
 
 
 _NAMED = {"bool": "true or false", "null": "null"}
+
+
+@dataclass(frozen=True, order=True)
+class Argument:
+    """A value's place among those that were given, and its name there: `target`, `faults[1].target`."""
+
+    order: int
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Given:
+    """Values that were given in memory, each with its name as its place.
+
+    What was given as arguments of a call lies below the steps `below`; it is named from there on.
+    """
+
+    def __init__(self, values: Mapping[str, Any], below: Steps = ()) -> None:
+        self._below = below
+        self._order: dict[Steps, int] = {}
+        self.value = self._plain(values, ())
+
+    def known(self, steps: Iterable[str | int]) -> Steps:
+        """As for a Document."""
+        at: Steps = ()
+        for step in steps:
+            if (*at, step) in self._order:
+                at = (*at, step)
+        return at
+
+    def place(self, steps: Iterable[str | int], key: bool = False) -> Argument:  # noqa: ARG002 (a key is where its value is)
+        """The name of the known ones of `steps`; empty for the call, or the document, as a whole."""
+        at = self.known(steps)
+        shown = at[len(self._below) :] if at[: len(self._below)] == self._below else at
+        name = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in shown)
+        return Argument(self._order[at], name.removeprefix("."))
+
+    def _plain(self, value: Any, at: Steps) -> Any:
+        self._order[at] = len(self._order)
+        if isinstance(value, Mapping):
+            for key in value:
+                self._refuse_control(str(key), at)
+            return {str(key): self._plain(item, (*at, str(key))) for key, item in value.items()}
+        if isinstance(value, str):
+            self._refuse_control(value, at)
+            return value
+        if isinstance(value, Sequence):
+            return tuple(self._plain(item, (*at, index)) for index, item in enumerate(value))
+        return value
+
+    def _refuse_control(self, text: str, at: Steps) -> None:
+        """A terminal would obey it, and no file could hold it."""
+        found = yaml.reader.Reader.NON_PRINTABLE.search(text)
+        if found:
+            raise UsageError(f"{self.place(at)}: character #x{ord(found[0]):04x} may not be in a text".removeprefix(": "))

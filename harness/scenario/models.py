@@ -154,16 +154,17 @@ def _expect() -> Any:
 
 
 @cache
-def file_model() -> Any:
+def file_model(*, needs_workload: bool = True) -> Any:
     """The model of a whole scenario file, made when first needed."""
 
     def part(cls: type[Any]) -> Any:
         return becoming(lambda model: built(cls, model), model_of(cls)), Field(default_factory=cls)
 
+    workload: dict[str, Any] = {} if needs_workload else {"default_factory": tuple}
     fields: dict[str, Any] = {
         "title": (NotEmpty, Field(description="the question, in a sentence")),
         "topology": (_use("topologies"), Field(description="the system under test: a word, or `use: word` with its options")),
-        "workload": (or_many(_use("workloads")), Field(description="what clients ask: one workload or a list")),
+        "workload": (or_many(_use("workloads")), Field(description="what clients ask: one workload or a list", **workload)),
         "steady_state": part(SteadyState),
         "faults": (many(_fault()), Field(default_factory=tuple, description="what is broken on purpose, and until when")),
         "changes": (many(_change()), Field(default_factory=tuple, description="what is changed as an operator would, and when")),

@@ -146,12 +146,13 @@ class Expectation:
 class Scenario:
     """One question about one system.
 
-    `name` is the file's path below its folder `scenarios`, without suffix; `text` is the file as it was read.
+    `name` is the file's path below its folder `scenarios`, without suffix; `text` is the file as it was read. One that
+    was given in memory has no `path`, and may have no workload.
     `images` replaces the image of a server family; `path_through` is what clients' paths lead through.
     """
 
     name: str
-    path: Path
+    path: Path | None
     text: str
     title: str
     topology: Use

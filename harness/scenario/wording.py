@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from harness import registry
-from harness.errors import Place, UsageError, suggestion
-from harness.scenario.document import Document, Steps
+from harness.errors import UsageError, suggestion
+from harness.scenario.document import Document, Given, Steps
 from harness.scenario.fields import names_itself
 
 _WANTED = {
@@ -37,9 +37,9 @@ _NAMES = {
 }
 
 
-def in_our_words(document: Document, problems: ValidationError) -> list[str]:
-    """A line for each problem, in the order of the file."""
-    found: list[tuple[Place, str]] = []
+def in_our_words(document: Document | Given, problems: ValidationError) -> list[str]:
+    """A line for each problem, in the order of the document."""
+    found: list[tuple[Any, str]] = []
     wanted: dict[Steps, list[ErrorDetails]] = {}
     for error in problems.errors():
         steps = document.known(error["loc"])
@@ -52,15 +52,20 @@ def in_our_words(document: Document, problems: ValidationError) -> list[str]:
         if not any(other[: len(steps)] == steps and other != steps for other in wanted):
             types = dict.fromkeys(_WANTED[error["type"]] for error in errors)
             found.append((document.place(steps), f"expected {' or '.join(types)}, not {shortly(errors[0]['input'])}"))
-    return [f"{place}: {what}" for place, what in sorted(found, key=lambda line: (line[0].line, line[0].column))]
+    return [said(place, what) for place, what in sorted(found, key=lambda line: line[0])]
 
 
-def refusal(path: Path, problems: Sequence[str]) -> UsageError:
-    """One line for each problem; neither their number nor their length is the file's to choose."""
+def said(place: object, what: str) -> str:
+    """A problem with its place, which is empty when the whole call is meant."""
+    return f"{place}: {what}".removeprefix(": ")
+
+
+def refusal(path: Path | None, problems: Sequence[str]) -> UsageError:
+    """One line for each problem; neither their number nor their length is the document's to choose."""
     lines = [line.translate(_ONE_LINE) for line in problems[:_MAX_PROBLEMS]]
     lines = [line if len(line) <= _MAX_LENGTH else f"{line[:_MAX_LENGTH]}…" for line in lines]
     if len(problems) > _MAX_PROBLEMS:
-        lines.append(f"{path}: and {len(problems) - _MAX_PROBLEMS} problems more")
+        lines.append(said(path or "", f"and {len(problems) - _MAX_PROBLEMS} problems more"))
     return UsageError("\n".join(lines))
 
 
