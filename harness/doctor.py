@@ -126,7 +126,9 @@ def _engine(progress: Callable[[str], None]) -> Iterator[Examined]:
     if not there:
         yield Examined("containers", False, "could not be tried without the images packets and client", mend)
         return
-    yield _tried("packet rules (nftables, bridge family)", trial_rule, "load the kernel's modules: modprobe -a nf_tables bridge")
+    yield _tried(
+        "packet rules (nftables, bridge and inet)", trial_rule, "load the kernel's modules: modprobe -a nf_tables nft_ct bridge"
+    )
     yield from _node(images.of("client"))
 
 

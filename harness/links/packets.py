@@ -2,8 +2,8 @@
 
 One nftables table of the bridge family per run, on the host's network. Every cut is a chain of its own, added and
 deleted in one transaction, which counts the packets of each direction: those that it drops, or lets through. The rules
-lie on the bridge, not in a node, so they stay in force when a node restarts; nothing but the run's own table is ever
-touched.
+lie on the bridge, not in a node, so they stay in force when a node restarts. A second table, of the same name in the
+family inet, keeps out who comes from beyond the host. Nothing but the run's own tables is ever touched.
 """
 
 from __future__ import annotations
@@ -58,10 +58,36 @@ class Packets:
                 return Counted(packets, 0) if any("drop" in part for part in rule["expr"]) else Counted(0, packets)
         return None
 
+    def keep_out(self, subnet: str) -> None:
+        """Lets no connection into the nodes' range that comes from beyond this host.
+
+        An engine routes to its containers for whoever asks: to their published ports always, to all of their ports where
+        the host forwards packets anyway. Replies pass, and so does what the host itself sends.
+        """
+        self.run(
+            f"add table inet {self.table}\n"
+            f"add chain inet {self.table} outside {{ type filter hook forward priority -10; }}\n"
+            f"add rule inet {self.table} outside ip daddr {subnet} ip saddr != {subnet} ct state new counter drop"
+        )
+
+    def kept_out(self) -> int:
+        """How many packets from beyond this host were dropped."""
+        listed = json.loads(self.run(f"list table inet {self.table}"))["nftables"]
+        return sum(
+            part["counter"]["packets"] for entry in listed for part in entry.get("rule", {}).get("expr", ()) if "counter" in part
+        )
+
+    def heal(self) -> None:
+        """Deletes every cut."""
+        self._delete("bridge")
+
     def remove(self) -> None:
-        """Deletes the run's table, with all that is in it."""
-        # Added first, so that deleting it is no error when nothing was ever cut.
-        self.run(f"add table bridge {self.table}\ndelete table bridge {self.table}")
+        """Deletes all rules of the run."""
+        self._delete("bridge", "inet")
+
+    def _delete(self, *families: str) -> None:
+        # Added first, so that deleting is no error where nothing was ever made.
+        self.run("\n".join(f"add table {family} {self.table}\ndelete table {family} {self.table}" for family in families))
 
 
 def _chain(a: Group, b: Group) -> str:

@@ -239,7 +239,7 @@ class DockerCluster:
         self._keep(state, for_s)
 
     def restore(self) -> None:
-        self.network.remove()
+        self.network.heal()
         with ThreadPoolExecutor(AT_ONCE) as pool:
             list(pool.map(lambda node: node.restore(), [n for n in self.nodes.values() if isinstance(n, DockerNode)]))
         for zone in self.zones:
@@ -319,10 +319,10 @@ class Docker:
             cluster._versions.update({f"image {family}": reference for family, reference in references.items()})
             self.progress(f"starting {len(specs)} nodes in {len(cluster.zones)} zones")
             with ThreadPoolExecutor(AT_ONCE) as pool:
-                helper = pool.submit(_packet_helper, run_id, owner, references["packets"])
+                rules = pool.submit(_packet_rules, run_id, owner, references["packets"], str(subnet))
                 started = pool.map(lambda spec: self._start(spec, references[spec.server], cluster, network), specs)
                 cluster.nodes.update({node.spec.name: node for node in started})
-                cluster._packets = Packets(_nft(helper.result()), packet_table(run_id))
+                cluster._packets = rules.result()
             cluster.open_links()
             yield cluster
 
@@ -434,6 +434,12 @@ def _network(run_id: str, owner: str) -> tuple[str, ipaddress.IPv4Network]:
     raise RuntimeUnavailable(f"every subnet of {SUBNETS} is in use; run `harness clean`")
 
 
+def _packet_rules(run_id: str, owner: str, image: str, subnet: str) -> Packets:
+    packets = Packets(_nft(_packet_helper(run_id, owner, image)), packet_table(run_id))
+    packets.keep_out(subnet)
+    return packets
+
+
 def _packet_helper(run_id: str, owner: str, image: str) -> Container:
     container = DockerContainer(image).with_name(_named(run_id, PACKETS))
     container.with_kwargs(
@@ -460,6 +466,7 @@ def trial_rule() -> str:
     try:
         packets = Packets(_nft(helper), packet_table(run_id))
         # Documentation addresses (RFC 5737), which no node has.
+        packets.keep_out("240.0.0.0/32")  # nothing is routed there
         with packets.drop(Group("a", ("192.0.2.0/24",)), Group("b", ("198.51.100.0/24",))):
             return "made and removed"
     finally:

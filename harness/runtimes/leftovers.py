@@ -99,7 +99,7 @@ def _ruled(nft: Callable[[str], str] | None) -> set[str]:
     """The runs that have a table of packet rules."""
     if nft is None:
         return set()
-    listed = json.loads(nft("list tables bridge"))["nftables"]
+    listed = json.loads(nft("list tables"))["nftables"]
     names = [entry["table"]["name"] for entry in listed if "table" in entry]
     return {found[1] for name in names if (found := OURS.fullmatch(name))}
 

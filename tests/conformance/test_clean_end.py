@@ -41,7 +41,7 @@ def left(run_id: str) -> list[str]:
 
 
 def rules() -> list[str]:
-    """The bridge tables of the host's network, by a packet helper of our own."""
+    """The tables of packet rules of the host's network, by a packet helper of our own."""
     from harness.runtimes.docker import engine
     from harness.runtimes.images import Images
 
@@ -61,7 +61,7 @@ def test_leaving_the_context_removes_everything(runtime: Runtime, tmp_path: Path
         cluster.network.drop(cluster.zone_group("az-a"), cluster.zone_group("az-b")),
     ):
         run_id = cluster.run_id
-        assert len(left(run_id)) == len(cluster.nodes) + 3  # the packet helper, the network, the table of rules
+        assert len(left(run_id)) == len(cluster.nodes) + 4  # the packet helper, the network, two tables of rules
     assert left(run_id) == []
 
 
