@@ -201,7 +201,7 @@ def measured(living: Living, what: str, session: str, report: Path) -> Iterator[
         topology, cluster = living.attach()
         (living.folder / "history" / session).mkdir()
         logged = {path: path.stat().st_size for path in living.folder.glob("nodes/*/*.log")}
-        with Supervised("heal", living.name, session, str(report.resolve()), log=log):
+        with Supervised("heal", living.name, session, str(report.resolve()), log=log) as guardian:
             try:
                 yield topology, cluster
             finally:
@@ -209,6 +209,7 @@ def measured(living: Living, what: str, session: str, report: Path) -> Iterator[
                     cluster.restore()
                 save(living.name, session, report)
                 _copy_logs(living.folder / "nodes", report / "nodes", logged)
+                guardian.done()
 
 
 def heal(name: str) -> None:

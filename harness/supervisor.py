@@ -19,6 +19,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -41,9 +42,9 @@ def is_alive(process: str) -> bool:
 
 
 class Supervised:
-    """Keeps a supervisor for what a client is about to do; leaving the context tells it that all is done.
+    """Keeps a supervisor for what a client is about to do, and takes care of itself once it is `done`.
 
-    `log` receives what the supervisor has to say.
+    Leaving the context before that leaves it to the supervisor, as dying would. `log` receives what the supervisor has to say.
     """
 
     def __init__(self, *words: str, log: BinaryIO) -> None:
@@ -58,6 +59,11 @@ class Supervised:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
+
+    def done(self) -> None:
+        """Everything is as it should be: the supervisor has nothing to do, and ends."""
         self._say(b"done\n")
         if self._process is not None:
             self._process.wait(timeout=30)
@@ -113,8 +119,12 @@ def _keep(runtime: str, run_id: str, state: str, for_s: float | None) -> None:
 def _remove(runtime: str, run_id: str, why: str) -> None:
     print(f"{why}: removing run {run_id}", flush=True)
     # Imported only now: a supervisor that waits should cost next to no memory.
-    importlib.import_module(f"harness.runtimes.{runtime}").abandon(run_id)
-    print(f"run {run_id} removed", flush=True)
+    try:
+        importlib.import_module(f"harness.runtimes.{runtime}").abandon(run_id, partial(print, flush=True))
+    except HarnessError as problem:
+        print(f"{problem}; given up: `harness clean` removes what is left of run {run_id}", flush=True)
+    else:
+        print(f"run {run_id} removed", flush=True)
 
 
 def _heal(cluster: str, session: str, folder: str) -> None:

@@ -30,11 +30,13 @@ from testcontainers.core.container import DockerContainer
 from testcontainers.core.network import Network as TestNetwork
 
 from harness.clock import wait_until
-from harness.errors import ClusterError, RuntimeUnavailable
+from harness.errors import ClusterError, HarnessError, RuntimeUnavailable
 from harness.layout import TOXIPROXY_API, Plan, client_nodes, link_ports, through_toxiproxy
 from harness.links.packets import Packets
 from harness.links.toxiproxy import ToxiproxyNode
-from harness.protocols import Cluster, Command, Endpoint, Group, Limits, Link, Node, NodeSpec, Paths, Ran, Topology
+from harness.protocols import Cluster, Command, Endpoint, Group, Limits, Link, Node, NodeSpec, Paths, Progress, Ran, Topology
+from harness.runtimes.engine import asked
+from harness.runtimes.engine import engine as engine  # noqa: PLC0414 (others find it here, too)
 from harness.runtimes.images import Images
 from harness.supervisor import Supervised, identity
 
@@ -52,26 +54,11 @@ CLIENT_CPU_SHARES = 32 * 1024  # a container has 1024 unless told
 # knows none of them when it is back.
 FORGETFUL = {"net.ipv4.tcp_orphan_retries": "1"}
 PACKETS = "packets"  # the node that makes packet rules; it is on the host's network and has no address
-CONNECT_WITHIN_S, ANSWER_WITHIN_S = 10, 120
+QUIET_ROUNDS = 4  # how often, a second apart, nothing of a run must be found before it counts as removed
 AT_ONCE = 8  # containers started or removed at the same time
 
 # The supervisor takes Ryuk's part: it also removes packet rules, and needs no image of its own.
 testcontainers_config.ryuk_disabled = True
-
-
-def engine() -> docker.DockerClient:
-    """A client of the engine that `DOCKER_HOST` or the default socket names. Raises RuntimeUnavailable."""
-    try:
-        client = docker.from_env(timeout=CONNECT_WITHIN_S)
-        client.ping()
-        client.api.timeout = ANSWER_WITHIN_S
-    except (docker.errors.DockerException, OSError, ValueError) as problem:
-        raise RuntimeUnavailable(f"no Docker engine answers ({_reason(problem)}); start one, or name it in DOCKER_HOST") from None
-    return client
-
-
-def _reason(problem: Exception) -> str:
-    return str(getattr(problem, "explanation", None) or problem).splitlines()[0]
 
 
 @dataclass(frozen=True)
@@ -110,10 +97,12 @@ class DockerNode:
         self.run("sh", "-c", "kill -KILL -1")
 
     def pause(self) -> None:
-        self.container.pause()
+        with asked(f"{self.spec.name} could not be paused"):
+            self.container.pause()
 
     def resume(self) -> None:
-        self.container.unpause()
+        with asked(f"{self.spec.name} could not be thawed"):
+            self.container.unpause()
 
     def running(self) -> bool:
         return self.run("sh", "-c", f"kill -0 $(cat {PID_FILE})").status == 0
@@ -123,7 +112,8 @@ class DockerNode:
 
     def spawn(self, *argv: str, log: str) -> None:
         script = f"exec {shlex.join(argv)} >> {PATHS.log}/{shlex.quote(log)}.log 2>&1"
-        self.container.exec_run(["sh", "-c", script], detach=True)
+        with asked(f"{self.spec.name}: {argv[0]} could not be started"):
+            self.container.exec_run(["sh", "-c", script], detach=True)
 
     def put(self, path: str, text: str) -> None:
         script = 'umask 077; printf %s "$HARNESS_FILE" > "$0"'
@@ -135,11 +125,13 @@ class DockerNode:
         return self.run("sh", "-c", f"cat {PATHS.log}/server.log").out
 
     def limit(self, limits: Limits) -> None:
-        self.container.update(**_limits(limits))
+        with asked(f"{self.spec.name} could not be limited"):
+            self.container.update(**_limits(limits))
 
     def restore(self) -> None:
         """Brings the node back to how it was laid out: thawed, its server running; a client node without any process."""
-        self.container.reload()
+        with asked(f"{self.spec.name} could not be examined"):
+            self.container.reload()
         if self.container.status == "paused":
             self.resume()
         if self.spec.role == "client":
@@ -148,10 +140,8 @@ class DockerNode:
             self.start()
 
     def _exec(self, argv: list[str], environment: dict[str, str]) -> Ran:
-        try:
+        with asked(f"{self.spec.name}: {argv[0]} could not be run"):
             status, out = self.container.exec_run(argv, environment=environment)
-        except docker.errors.APIError as problem:
-            raise ClusterError(f"{self.spec.name}: {argv[0]} could not be run: {_reason(problem)}") from None
         assert isinstance(out, bytes), "docker-py gives bytes unless asked for a stream"
         return Ran(int(status or 0), out.decode("utf-8", "replace"))
 
@@ -276,7 +266,8 @@ def _version(proxy: ToxiproxyNode) -> str | None:
 
 def published_port(container: Container, port: int) -> int:
     """The loopback port at which a container's port can be reached."""
-    container.reload()
+    with asked(f"{container.name} could not be examined"):
+        container.reload()
     bindings = container.ports.get(f"{port}/tcp")
     if not bindings:
         raise ClusterError(f"{container.name}: port {port} is not published")
@@ -304,7 +295,7 @@ class Docker:
         with ExitStack() as stack:
             log = stack.enter_context(open(folder / "supervisor.log", "ab"))
             supervised = stack.enter_context(Supervised("own", "docker", run_id, log=log))
-            stack.callback(remove, run_id)
+            stack.callback(self._end, run_id, supervised)
             owner = _owner(supervised.pid)
             network, subnet = _network(run_id, owner)
             cluster = DockerCluster(run_id, folder, Plan(subnet, topology.zones), topology, owner)
@@ -315,7 +306,8 @@ class Docker:
 
             cluster._keep = keep
             specs = [*topology.nodes(cluster.plan.addresses()), *client_nodes(cluster.plan, topology)]
-            references = {family: images.of(family) for family in sorted({spec.server for spec in specs} | {"packets"})}
+            with asked("the images cannot be had", RuntimeUnavailable):
+                references = {family: images.of(family) for family in sorted({spec.server for spec in specs} | {"packets"})}
             cluster._versions.update({f"image {family}": reference for family, reference in references.items()})
             self.progress(f"starting {len(specs)} nodes in {len(cluster.zones)} zones")
             with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -326,9 +318,18 @@ class Docker:
             cluster.open_links()
             yield cluster
 
+    def _end(self, run_id: str, supervised: Supervised) -> None:
+        try:
+            remove(run_id)
+        except HarnessError as problem:  # the supervisor, which is not told that it is done, goes on trying
+            self.progress(f"{problem}; see supervisor.log for when it is done, or `harness clean` later")
+        else:
+            supervised.done()
+
     def remove(self, run_id: str) -> None:
         remove(run_id)
 
+    @asked("the cluster could not be attached to")
     def attach(self, run_id: str, topology: Topology, folder: Path) -> Cluster:
         """A cluster that another process launched and that lives on. Raises ClusterError when it is not whole."""
         mine: dict[str, str | list[str] | bool] = {"label": f"{RUN_LABEL}={run_id}"}
@@ -380,10 +381,8 @@ class Docker:
 
 
 def _started(container: DockerContainer, name: str) -> Container:
-    try:
+    with asked(f"{name} could not be started"):
         return container.start().get_wrapped_container()
-    except docker.errors.APIError as problem:
-        raise ClusterError(f"{name} could not be started: {_reason(problem)}") from None
 
 
 def _toxiproxy_command(image: str, spec: NodeSpec) -> list[str]:
@@ -426,11 +425,12 @@ def _network(run_id: str, owner: str) -> tuple[str, ipaddress.IPv4Network]:
         )
         network.name = f"harness-{run_id}"
         try:
-            network.create()
+            with asked("no network could be made", RuntimeUnavailable):
+                network.create()
             return network.name, subnet
-        except docker.errors.APIError as problem:
+        except RuntimeUnavailable as problem:
             if "overlap" not in str(problem):
-                raise RuntimeUnavailable(f"no network could be made: {_reason(problem)}") from None
+                raise
     raise RuntimeUnavailable(f"every subnet of {SUBNETS} is in use; run `harness clean`")
 
 
@@ -450,7 +450,8 @@ def _packet_helper(run_id: str, owner: str, image: str) -> Container:
 
 def _nft(helper: Container) -> Callable[[str], str]:
     def run(script: str) -> str:
-        status, out = helper.exec_run(["nft", "--json", script])
+        with asked("nft could not be run"):
+            status, out = helper.exec_run(["nft", "--json", script])
         assert isinstance(out, bytes), "docker-py gives bytes unless asked for a stream"
         if status:
             raise ClusterError(f"nft refused a rule: {out.decode('utf-8', 'replace').strip()}")
@@ -473,13 +474,15 @@ def trial_rule() -> str:
         remove(run_id)
 
 
-def remove(run_id: str) -> None:
-    """Removes every rule, container and network of a run; safe to call twice."""
+@asked("not everything of the run could be removed")
+def remove(run_id: str) -> int:
+    """Removes every rule, container and network of a run, and says how many there were; safe to call twice."""
     client = engine()
     mine: dict[str, str | list[str] | bool] = {"label": f"{RUN_LABEL}={run_id}"}
     containers = client.containers.list(all=True, ignore_removed=True, filters=mine)
     for helper in containers:
-        if helper.name == _named(run_id, PACKETS) and helper.status == "running":
+        if helper.name == _named(run_id, PACKETS) and helper.status in ("running", "exited"):
+            helper.start()  # no error when it runs; the rules are the host's, and outlive whoever made them
             Packets(_nft(helper), packet_table(run_id)).remove()
 
     def gone(container: Container) -> None:
@@ -493,14 +496,27 @@ def remove(run_id: str) -> None:
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         list(pool.map(gone, containers))
-    for network in client.networks.list(filters=mine):
+    networks = client.networks.list(filters=mine)
+    for network in networks:
         wait_until(partial(_network_gone, network), 10, f"network {network.name} to go")
+    return len(containers) + len(networks)
 
 
-def abandon(run_id: str) -> None:
-    """Removes a run whose harness is gone: again and again, since what it asked for last may come to be a moment later."""
-    for _ in range(4):
-        remove(run_id)
+def abandon(run_id: str, progress: Progress, patience_s: float = 600) -> None:
+    """Removes a run whose harness is gone, until nothing of it has come up for a while: what it asked for last may be late.
+
+    An engine that does not answer is asked again for `patience_s` seconds; then its error is raised.
+    """
+    give_up, quiet, last = time.monotonic() + patience_s, 0, ""
+    while quiet < QUIET_ROUNDS:
+        try:
+            quiet = 0 if remove(run_id) else quiet + 1
+        except HarnessError as problem:
+            if time.monotonic() > give_up:
+                raise
+            if str(problem) != last:
+                last = str(problem)
+                progress(f"{last}; trying again for {patience_s:g} s")
         time.sleep(1)
 
 

@@ -19,6 +19,7 @@ from testcontainers.core.container import DockerContainer
 from harness.clock import MILLISECOND_NS, now_ns, wait_until
 from harness.errors import ClusterError
 from harness.runtimes import docker as runtime
+from harness.runtimes.engine import reason
 
 PORT = 7000
 SERVER = f"""
@@ -56,7 +57,7 @@ def _in_words(
         try:
             return trial(node, *args, **kwargs)
         except docker.errors.APIError as problem:
-            raise ClusterError(runtime._reason(problem)) from None
+            raise ClusterError(reason(problem)) from None
 
     return tried
 

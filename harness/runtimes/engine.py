@@ -1,0 +1,61 @@
+"""Does the Docker engine answer, and if not, what is said in its stead?
+
+Whatever docker-py and the libraries below it raise ends here: outside there are this project's errors only, one line each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import docker
+import docker.errors
+import requests
+import urllib3.exceptions
+
+from harness.errors import ClusterError, HarnessError, RuntimeUnavailable
+
+CONNECT_WITHIN_S, ANSWER_WITHIN_S = 10, 120
+
+# What is raised, by one library or another, when a connection cannot be made, breaks, or is silent for too long.
+GONE = (
+    docker.errors.DockerException,
+    requests.RequestException,
+    urllib3.exceptions.HTTPError,
+    ConnectionError,
+    TimeoutError,
+)
+
+
+def engine() -> docker.DockerClient:
+    """A client of the engine that `DOCKER_HOST` or the default socket names. Raises RuntimeUnavailable."""
+    try:
+        client = docker.from_env(timeout=CONNECT_WITHIN_S)
+        client.ping()
+        client.api.timeout = ANSWER_WITHIN_S
+    except (docker.errors.DockerException, OSError, ValueError) as problem:
+        raise RuntimeUnavailable(f"no Docker engine answers ({reason(problem)}); start one, or name it in DOCKER_HOST") from None
+    return client
+
+
+@contextmanager
+def asked(what: str, error: type[HarnessError] = ClusterError) -> Iterator[None]:
+    """Raises `error` when the engine refuses what is asked of it here, or is gone; `what` says what could not be done."""
+    try:
+        yield
+    except docker.errors.APIError as problem:
+        raise error(f"{what}: {reason(problem)}") from None
+    except GONE as problem:
+        raise error(f"{what}: the Docker engine does not answer any more ({reason(problem)})") from None
+
+
+def reason(problem: BaseException) -> str:
+    """The first line of what an engine said, or of the innermost of several errors around each other."""
+    said = getattr(problem, "explanation", None)
+    if said:
+        return str(said).splitlines()[0]
+    inner = next((one for one in (getattr(problem, "reason", None), *problem.args[::-1]) if isinstance(one, BaseException)), None)
+    if inner is not None:
+        return reason(inner)
+    named = getattr(problem, "strerror", None) or str(problem) or type(problem).__name__
+    return str(named).splitlines()[0]
