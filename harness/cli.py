@@ -152,6 +152,7 @@ class _Ended(NamedTuple):
     verdict: str
     reason: str
     report: str
+    interrupted: bool = False
 
 
 @cli.command(epilog=EXIT_CODES)
@@ -178,6 +179,9 @@ def run(paths: Sequence[Path], runtime: str, reports: Path, seed: int | None) ->
     Prints the verdict and the reason; the last line is the path of report.html. All files are checked before the
     first one runs. Several are run one after the other; a table sums them up, and the exit code is the worst one's.
 
+    Ctrl-C (or SIGTERM, or SIGHUP) once heals, removes and reports, as UNKNOWN, and runs none of the others; twice stops at
+    once with exit code 130: the nodes are removed all the same, and `harness judge` reports what was recorded.
+
     \b
     Examples:
       harness run scenarios/rds_multi_az/writer_crash.yaml
@@ -185,9 +189,15 @@ def run(paths: Sequence[Path], runtime: str, reports: Path, seed: int | None) ->
     """
     scenarios = _load_all(paths)
     drawn = random.randrange(2**32) if seed is None else seed
-    ended = [_run_one(scenario, runtime, reports, drawn) for scenario in scenarios]
+    ended: list[_Ended] = []
+    for scenario in scenarios:
+        ended.append(_run_one(scenario, runtime, reports, drawn))
+        if ended[-1].interrupted:
+            break
     if len(ended) > 1:
         _sum_up(ended)
+    if left := len(scenarios) - len(ended):
+        _complain(f"interrupted: {left} {'scenarios were' if left > 1 else 'scenario was'} not run")
     return max((end.code for end in ended), key=BY_BADNESS.index)
 
 
@@ -201,7 +211,8 @@ def _run_one(scenario: Scenario, runtime: str, reports: Path, seed: int) -> _End
         code = _failed(problem, shown=click.get_current_context().obj)
         return _Ended(scenario.name, code, "crash" if code == CRASH else "unknown", str(problem), "")
     report = _say(result.folder)
-    return _Ended(scenario.name, result.verdict.exit_code, result.verdict.value, result.reason, report)
+    verdict = result.verdict
+    return _Ended(scenario.name, verdict.exit_code, verdict.value, result.reason, report, result.interrupted)
 
 
 def _say(folder: Path) -> str:

@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from harness import registry, runtimes
+from harness import interrupts, registry, runtimes
 from harness.clock import wait_until
 from harness.errors import ClusterError, UsageError, suggestion
 from harness.protocols import Cluster, Progress, Runtime, Topology
@@ -205,11 +205,12 @@ def measured(living: Living, what: str, session: str, report: Path) -> Iterator[
             try:
                 yield topology, cluster
             finally:
-                with suppress(ClusterError):  # a cluster that cannot be healed is seen by whoever uses it next
-                    cluster.restore()
-                save(living.name, session, report)
-                _copy_logs(living.folder / "nodes", report / "nodes", logged)
-                guardian.done()
+                with interrupts.shielded():
+                    with suppress(ClusterError):  # a cluster that cannot be healed is seen by whoever uses it next
+                        cluster.restore()
+                    save(living.name, session, report)
+                    _copy_logs(living.folder / "nodes", report / "nodes", logged)
+                    guardian.done()
 
 
 def heal(name: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
+from harness import interrupts
 from harness.clients import Clients
 from harness.clock import SECOND_NS, now_ns, wait_until
 from harness.errors import ClusterError
@@ -100,7 +101,8 @@ class Measurement:
         wait_until(lambda: self._goes_on() and now_ns() >= until, (until - now_ns()) / SECOND_NS + 10, "time to pass")
 
     def _goes_on(self) -> bool:
-        """True; raises what ends the run now: a guard, or a process of probes or load that is not there any more."""
+        """True; raises what ends the run now: the user, a guard, or a process of probes or load that is not there any more."""
+        interrupts.check()
         self.guards.check()
         return self.clients.alive()
 
@@ -120,7 +122,8 @@ class Measurement:
                 lambda: self._goes_on() and not self.nemesis.under_way(), self.scenario.max_runtime_s + 60, "the faults to end"
             )
         finally:
-            self.nemesis.stop()
+            with interrupts.shielded():
+                self.nemesis.stop()
 
     def _await_recovery(self) -> None:
         """Waits until clients in every zone are served and every member is healthy; says so either way."""

@@ -128,6 +128,8 @@ class ScenarioItem(pytest.Item):
                     f"the scenario could not run, and {REQUIRE_DOCKER}=1 forbids skipping it: {reason}"
                 ) from None
             pytest.skip(str(reason))
+        if result.interrupted:
+            self.session.shouldstop = "interrupted by the user"
         self.user_properties.extend(properties(result.findings))
         self._conclude(result.verdict.value, result.reason, Path(result.folder) / "report.html")
 

@@ -20,7 +20,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
-from harness import archive, judging, living, registry, runtimes
+from harness import archive, interrupts, judging, living, registry, runtimes
 from harness.clients import PROBES
 from harness.clock import now_ns
 from harness.errors import HarnessError, UsageError
@@ -39,18 +39,20 @@ REPORTERS = ("json", "markdown", "junit", "html")
 
 @dataclass(frozen=True)
 class RunResult:
-    """How a run ended, and where its report is."""
+    """How a run ended, and where its report is; `interrupted` says that the user wants no further one."""
 
     verdict: Verdict
     reason: str
     findings: Sequence[Mapping[str, Any]]
     folder: Path
+    interrupted: bool = False
 
 
 def _unwatched(_: Measurement) -> AbstractContextManager[object]:
     return nullcontext()
 
 
+@interrupts.honoured()
 def run(
     scenario: Scenario,
     *,
@@ -70,6 +72,7 @@ def run(
     return conclude(folder, progress)
 
 
+@interrupts.honoured()
 def measure(
     scenario: Scenario,
     cluster: Living,
@@ -104,12 +107,14 @@ def measure(
 
 def conclude(folder: Path, progress: Progress) -> RunResult:
     """Judges a run's folder, writes its reports, and lets `latest` point to it."""
-    progress("judging")
-    archive.write(folder / "history")
-    result = judging.judge_folder(folder)
-    write_reports(folder, result)
-    _point_latest(folder)
-    return RunResult(Verdict(result["verdict"]), result["reason"], result["findings"], folder)
+    with interrupts.shielded():
+        progress("judging")
+        archive.write(folder / "history")
+        result = judging.judge_folder(folder)
+        write_reports(folder, result)
+        _point_latest(folder)
+    verdict, interrupted = Verdict(result["verdict"]), bool(interrupts.asked())
+    return RunResult(verdict, result["reason"], result["findings"], folder, interrupted)
 
 
 def _drawn(seed: int | None) -> int:
@@ -171,8 +176,8 @@ def _recorded(history: Path, progress: Progress) -> Iterator[Notes]:
         notes.write("aborted", now_ns(), reason=f"the harness crashed: {type(problem).__name__}: {problem}")
         raise
     except KeyboardInterrupt:
-        progress("interrupted: everything is healed and removed")
-        notes.write("aborted", now_ns(), reason="interrupted by the user")
+        progress("interrupted")
+        notes.write("aborted", now_ns(), reason=f"interrupted by the user ({interrupts.asked() or 'SIGINT'})")
     finally:
         notes.write("phase", now_ns(), phase="done")
         notes.close()

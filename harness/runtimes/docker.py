@@ -29,6 +29,7 @@ from testcontainers.core.config import testcontainers_config
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.network import Network as TestNetwork
 
+from harness import interrupts
 from harness.clock import wait_until
 from harness.errors import ClusterError, HarnessError, RuntimeUnavailable
 from harness.layout import TOXIPROXY_API, Plan, client_nodes, link_ports, through_toxiproxy
@@ -320,7 +321,8 @@ class Docker:
 
     def _end(self, run_id: str, supervised: Supervised) -> None:
         try:
-            remove(run_id)
+            with interrupts.shielded():
+                remove(run_id)
         except HarnessError as problem:  # the supervisor, which is not told that it is done, goes on trying
             self.progress(f"{problem}; see supervisor.log for when it is done, or `harness clean` later")
         else:
