@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
-from harness import runner
+from harness import runner, scenario
 from harness.errors import ClusterError, RuntimeUnavailable
+from harness.verdict import Verdict
 from tests.plugin import recorded
 
 PASSES = "title: It holds\ntopology: rds-multi-az\nworkload: ledger\nexpect: {write_outage: {max: 1s}}\n"
 FAILS = PASSES.replace("1s", "100ms")
+scenario.schema()  # imports every extension: what a test inside pytester imports first is forgotten when it ends
 UNKNOWN = PASSES + "faults: [{inject: crash, target: writer, at: 1s, for: 1s}]\n"
 
 
@@ -130,6 +134,18 @@ def test_a_bad_file_is_a_collection_error_in_one_line(pytester: pytest.Pytester)
     result.stdout.fnmatch_lines(["scenarios/system/bad.yaml:1:1: unknown key 'titel'; did you mean 'title'?"])
     result.stdout.no_fnmatch_line("*Traceback*")
     result.stdout.no_fnmatch_line("*harness/scenario*")
+
+
+def test_after_an_interrupted_scenario_no_other_is_run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*arguments: Any, **more: Any) -> runner.RunResult:
+        return dataclasses.replace(recorded.run(*arguments, **more), verdict=Verdict.UNKNOWN, interrupted=True)
+
+    write(pytester, one=PASSES, two=PASSES)
+    monkeypatch.setattr(runner, "run", interrupted)
+    result = pytester.runpytest_inprocess()
+    result.assert_outcomes(failed=1)
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.stdout.fnmatch_lines(["*UNKNOWN, neither passed nor failed*", "*interrupted by the user*"])
 
 
 def unavailable(*_: object, **__: object) -> None:

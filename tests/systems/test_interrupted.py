@@ -1,17 +1,16 @@
-"""What is left of a run that was interrupted, and what does its report say?"""
+"""What is left of a run that was interrupted, once or twice, and what does its report say?"""
 
 from __future__ import annotations
 
 import json
 import signal
-import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from harness.clock import wait_until
-from harness.recording import read_lines
+import pytest
+
+from harness.interrupts import AT_ONCE
+from tests.systems.broken_off import harness, running
 
 SCENARIO = """
 title: A run that is interrupted while its fault is in force
@@ -23,64 +22,59 @@ faults:
 """
 
 
-@contextmanager
-def run_until_injected(folder: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
-    """`harness run`, yielded with its report's folder at the moment in which its fault is in force."""
-    file = folder / "interrupted.yaml"
-    file.write_text(SCENARIO)
-    command = [sys.executable, "-m", "harness", "run", str(file), "--runtime", "docker", "--reports", str(folder / "reports")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        try:
-            report = wait_until(lambda: injected(folder), 90, "the fault to be injected", every_s=0.2)
-            assert report is not None
-            yield process, report
-        finally:
-            process.kill()
-
-
-def injected(folder: Path) -> Path | None:
-    for events in folder.glob("reports/interrupted/*/history/events.jsonl"):
-        if any(line.get("stage") == "injected" for line in read_lines(events)):
-            return events.parents[1]
-    return None
-
-
-def left() -> list[str]:
-    """The containers and networks of all runs."""
-    from harness.runtimes.docker import RUN_LABEL, engine
-
-    client, labelled = engine(), {"label": RUN_LABEL}
-    found = client.containers.list(all=True, ignore_removed=True, filters=dict(labelled))
-    networks = client.networks.list(filters=labelled)
-    return [str(container.name) for container in found] + [str(network.name) for network in networks]
-
-
-def harness(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "harness", *arguments], capture_output=True, text=True, check=False)
-
-
-def test_ctrl_c_heals_reports_and_leaves_nothing(tmp_path: Path) -> None:
-    before = left()
-    with run_until_injected(tmp_path) as (process, report):
-        process.send_signal(signal.SIGINT)
-        out, _ = process.communicate(timeout=60)
-    assert process.returncode == 3, out
-    result = json.loads((report / "result.json").read_text())
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_once_heals_reports_and_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
+    with running(tmp_path, SCENARIO) as run:
+        run.until(stage="injected")
+        run.note_supervisor()
+        run.process.send_signal(number)
+        out, _ = run.process.communicate(timeout=120)
+        assert run.left() == []
+    assert run.process.returncode == 3, out
+    result = json.loads((run.report / "result.json").read_text())
     assert result["verdict"] == "unknown"
-    assert "interrupted" in result["reason"]
+    assert f"interrupted by the user ({number.name})" in result["reason"]
     assert result["faults"][0]["healed_at_s"] is not None
-    assert (report / "report.html").exists()
-    assert left() == before
+    assert (run.report / "report.html").exists()
 
 
-def test_a_killed_harness_leaves_nothing_but_a_history_that_can_be_judged(tmp_path: Path) -> None:
-    before = left()
-    with run_until_injected(tmp_path) as (process, report):
-        process.kill()
-        process.wait()
-        wait_until(lambda: left() == before, 10, "the supervisor to remove everything", every_s=0.5)
-    judged = harness("judge", str(report))
+def test_twice_ends_at_once_and_the_supervisor_removes_everything(tmp_path: Path) -> None:
+    with running(tmp_path, SCENARIO) as run:
+        run.until(stage="injected")
+        run.note_supervisor()
+        run.process.send_signal(signal.SIGINT)
+        run.until(stage="healing")
+        run.process.send_signal(signal.SIGINT)
+        out, _ = run.process.communicate(timeout=5)
+        assert run.process.returncode == AT_ONCE, out
+        run.gone_within(10)
+    assert not (run.report / "result.json").exists(), "it was not told to report any more"
+    judged = harness("judge", str(run.report))
     assert judged.returncode == 3, judged.stderr
-    result = json.loads((report / "result.json").read_text())
-    assert result["verdict"] == "unknown"
-    assert next(f for f in result["findings"] if f["checker"] == "availability")["measured"]["availability"]["value"] > 0
+    assert json.loads((run.report / "result.json").read_text())["faults"][0]["injected_at_s"] is not None
+
+
+def test_pytest_ends_in_order_and_runs_no_further_scenario(tmp_path: Path) -> None:
+    (tmp_path / "scenarios").mkdir()
+    (tmp_path / "scenarios" / "later.yaml").write_text(SCENARIO)
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-s",
+        "-p",
+        "no:cacheprovider",
+        "--rootdir",
+        str(tmp_path),
+        str(tmp_path / "scenarios"),
+    ]
+    with running(tmp_path, SCENARIO, None, *command, "--harness-reports", str(tmp_path / "reports")) as run:
+        run.until(stage="injected")
+        run.note_supervisor()
+        run.process.send_signal(signal.SIGINT)
+        out, _ = run.process.communicate(timeout=120)
+        assert run.left() == []
+    assert run.process.returncode == pytest.ExitCode.INTERRUPTED, out
+    assert "UNKNOWN, neither passed nor failed" in out
+    assert json.loads((run.report / "result.json").read_text())["verdict"] == "unknown"
+    assert [path.name for path in (tmp_path / "reports").iterdir()] == ["broken_off"]
