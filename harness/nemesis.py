@@ -57,6 +57,7 @@ class Nemesis:
 
     def start(self, steady_at: int) -> None:
         self._steady_at = steady_at
+        self._primary_before = dict.fromkeys((plan.id for plan in self.plans), _primary(self.readings.roles()))
         for plan in self.plans:
             thread = threading.Thread(target=self._carry_out, args=(plan,), name=f"nemesis {plan.id}", daemon=True)
             self._threads.append(thread)
@@ -103,7 +104,7 @@ class Nemesis:
         roles = self.readings.roles()
         specs = [node.spec for node in self.cluster.nodes.values()]
         hit = targets.resolve(plan.target, specs, roles, self.rng, self.topology.endpoint_names)
-        self._primary_before[plan.id] = next((node for node, role in roles.items() if role == "primary"), "")
+        self._primary_before[plan.id] = _primary(roles)
         acts, witnesses = self._acts(plan, hit)
         self._look(plan, "before", witnesses, normal=True, within_s=BEGIN_WITHIN_S)
         self._note(plan, "injecting", hit=list(hit.names), changes_roles=plan.fault.changes_roles)
@@ -253,6 +254,10 @@ class Nemesis:
         sort, named = ("fault", {"target": str(plan.target)}) if isinstance(plan, FaultPlan) else ("change", {})
         self.notes.write(sort, now, id=plan.id, kind=plan.kind, **named, stage=stage, **more)
         return now
+
+
+def _primary(roles: Mapping[str, str]) -> str:
+    return next((node for node, role in roles.items() if role == "primary"), "")
 
 
 def _joined(groups: Sequence[Group]) -> Group:

@@ -23,6 +23,14 @@ from harness.recording import Notes
 from harness.scenario import ChangePlan, Planned
 from harness.topologies.rds_multi_az import RdsMultiAz
 
+
+@dataclass
+class Nowhere:
+    """A cluster without a zone."""
+
+    zones: Sequence[str] = ()
+
+
 NOBODY = cast("Cluster", None)  # the managers of these tests ask no node
 
 
@@ -153,12 +161,14 @@ def crash(named: dict[str, str]) -> None:
     raise ZeroDivisionError("by nothing")
 
 
-def recorded(folder: Path, *plans: Planned) -> tuple[Sequence[FaultRecord], list[str]]:
+def recorded(folder: Path, *plans: Planned, manager: Manager | None = None) -> tuple[Sequence[FaultRecord], list[str]]:
     """The records of what the nemesis carried out, and what it said meanwhile."""
     notes = Notes(folder / "events.jsonl")
     notes.write("run", now_ns(), topology={"zones": [], "nodes": []})
     said: list[str] = []
-    nemesis = Nemesis(NOBODY, cast("Topology", Manager()), plans, Readings(folder), notes, random.Random(1), 1.0, said.append)
+    readings = Served(folder, manager=manager) if manager else Readings(folder)
+    topology = cast("Topology", manager or Manager())
+    nemesis = Nemesis(cast("Cluster", Nowhere()), topology, plans, readings, notes, random.Random(1), 1.0, said.append)
     nemesis.start(now_ns())
     for thread in nemesis._threads:
         thread.join(10)
@@ -218,6 +228,35 @@ def test_a_change_waits_for_another_to_be_done(tmp_path: Path) -> None:
     )
     assert [record.id for record in records] == ["first", "second", "third"]
     assert all(record.witnessed for record in records)
+
+
+@dataclass
+class Served(Readings):
+    """Clients are served all the time, and read of their databases what the manager says."""
+
+    manager: Manager = field(default_factory=Manager)
+
+    def roles(self) -> Mapping[str, str]:
+        return self.manager.roles(NOBODY)
+
+    def stable(self, *_: object, **__: object) -> bool:
+        return True
+
+
+def test_who_waits_for_a_new_writer_waits_for_another_than_there_was_at_the_start(tmp_path: Path) -> None:
+    manager = Manager()
+
+    def move(named: dict[str, str]) -> None:
+        named["name"] = "b"
+        manager.promote("pg-b")
+
+    records, _ = recorded(
+        tmp_path,
+        ChangePlan("rename", Rename(), "then", when=Condition("new writer is stable")),
+        ChangePlan("rename", Rename(does=move), "first", at_s=0.3),
+        manager=manager,
+    )
+    assert [record.id for record in records] == ["first", "then"]
 
 
 @pytest.mark.parametrize("start", [{"after": "first"}, {"when": Condition("is done", "first")}])
