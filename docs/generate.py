@@ -17,7 +17,7 @@ from typing import Any
 
 import click
 
-from harness import cli, conditions, history, judging, pytest_plugin, registry, scenario, targets
+from harness import cli, conditions, history, judging, pytest_plugin, registry, scenario, shell, targets
 from harness.layout import Plan, client_nodes
 from harness.protocols import Topology
 from harness.scenario import ChangePlan, FaultPlan
@@ -329,7 +329,7 @@ def _commands() -> Iterator[str]:
     yield "# Commands\n"
     yield _help(cli.cli.help or "")
     yield "The names of the commands, their options and the exit codes are stable.\n"
-    yield _help(cli.EXIT_CODES)
+    yield _help(shell.EXIT_CODES)
     for name, command in cli.cli.commands.items():
         arguments = [_metavar(param) for param in command.params if isinstance(param, click.Argument)]
         yield f"## harness {' '.join([name, *arguments])}\n"
@@ -340,7 +340,7 @@ def _commands() -> Iterator[str]:
             if isinstance(param, click.Option)
         ]
         yield from _table(("option", "value", "meaning"), rows)
-        if command.epilog and command.epilog != cli.EXIT_CODES:
+        if command.epilog and command.epilog != shell.EXIT_CODES:
             yield _help(command.epilog)
     yield "## pytest\n"
     yield "Installed, the plugin collects the YAML files below every folder called `scenarios` as tests. A scenario's topology,"

@@ -8,36 +8,21 @@ from __future__ import annotations
 import json
 import random
 import sys
-import tempfile
-import time
-import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import click
 
-from harness.errors import HarnessError, RuntimeUnavailable, UsageError
+from harness import cli_living
+from harness.errors import RuntimeUnavailable, UsageError
 from harness.plain import plain
+from harness.shell import BY_BADNESS, CRASH, EXIT_CODES, INTERRUPTED, UNKNOWN, USAGE, Group, complain, failed, progress, say
 
 if TYPE_CHECKING:
     from harness.scenario import Scenario
 
-USAGE, CRASH, INTERRUPTED = 2, 4, 130
-UNKNOWN = 3
-# From best to worst: a bound that was seen broken outweighs a run that cannot tell, as in harness.verdict.
-BY_BADNESS = (0, UNKNOWN, 1, CRASH)
 SUFFIXES = (".yaml", ".yml")
-
-EXIT_CODES = """
-\b
-Exit codes:
-  0  PASS: every expectation held
-  1  FAIL: a bound was seen broken
-  2  the command or a scenario file cannot be used
-  3  UNKNOWN: the run cannot tell
-  4  the harness itself crashed
-"""
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -47,51 +32,17 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     try:
         code = cli.main(list(arguments), prog_name="harness", standalone_mode=False, obj=shown)
     except click.Abort:
-        _complain("interrupted")
+        complain("interrupted")
         code = INTERRUPTED
     except click.ClickException as problem:
         problem.show()
         code = USAGE
     except Exception as problem:  # noqa: BLE001 (whatever it is, the user gets one line and the exit code that says so)
-        code = _failed(problem, shown)
+        code = failed(problem, shown)
     sys.exit(code or 0)
 
 
-def _failed(problem: Exception, shown: bool) -> int:
-    """Says what went wrong, in one line where nobody asked for more; returns the exit code."""
-    if shown:
-        traceback.print_exception(problem)
-    if isinstance(problem, UsageError):
-        _complain(str(problem))
-        return USAGE
-    if isinstance(problem, HarnessError):
-        _complain(f"{'this machine cannot run it' if isinstance(problem, RuntimeUnavailable) else 'UNKNOWN'}: {problem}")
-        return UNKNOWN
-    with tempfile.NamedTemporaryFile("w", prefix="harness-crash-", suffix=".txt", delete=False, encoding="utf-8") as file:
-        traceback.print_exception(problem, file=file)
-    first = (str(problem).splitlines() or [""])[0]
-    _complain(f"the harness crashed: {type(problem).__name__}: {first}; its traceback is in {file.name}")
-    return CRASH
-
-
-def _complain(text: str) -> None:
-    click.echo(plain(text), err=True)
-
-
-class _Command(click.Command):
-    """A command that can be asked for the traceback of its failure, which `main` shows."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        shown = "Show where in the harness it failed, too."
-        self.params.append(click.Option(["--traceback"], is_flag=True, expose_value=False, help=shown))
-
-
-class _Group(click.Group):
-    command_class = _Command
-
-
-@click.group(cls=_Group, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Group, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="failover-harness", prog_name="harness")
 def cli() -> None:
     """Starts real multi-node databases, breaks them on purpose under load, and says what clients lost.
@@ -140,7 +91,7 @@ def validate(paths: Sequence[Path]) -> int:
             click.echo(f"{file}: valid: {_load(file).title}")
         except UsageError as problem:
             invalid += 1
-            _complain(str(problem))
+            complain(str(problem))
     return USAGE if invalid else 0
 
 
@@ -206,32 +157,13 @@ def _run_one(scenario: Scenario, runtime: str, reports: Path, seed: int) -> _End
 
     click.echo(f"{scenario.name}: {scenario.title} (seed {seed})", err=True)
     try:
-        result = runner.run(scenario, runtime=runtime, reports=reports, seed=seed, progress=_progress())
+        result = runner.run(scenario, runtime=runtime, reports=reports, seed=seed, progress=progress())
     except Exception as problem:  # noqa: BLE001 (one run's failure must not take the next ones along)
-        code = _failed(problem, shown=click.get_current_context().obj)
+        code = failed(problem, shown=click.get_current_context().obj)
         return _Ended(scenario.name, code, "crash" if code == CRASH else "unknown", str(problem), "")
-    report = _say(result.folder)
+    report = say(result.folder)
     verdict = result.verdict
     return _Ended(scenario.name, verdict.exit_code, verdict.value, result.reason, report, result.interrupted)
-
-
-def _say(folder: Path) -> str:
-    """Prints what a run's result.json says: the figures, the verdict, the reason; returns the path of its page, the last line."""
-    from rich.console import Console
-
-    from harness.reporters import console
-
-    result = json.loads((folder / "result.json").read_text("utf-8"))
-    report = str(folder / "report.html")
-    Console().print(console.summary(result))
-    click.echo(plain(f"\n{result['verdict'].upper()}: {result['reason']}\n{report}"))
-    return report
-
-
-def _progress() -> Callable[[str], None]:
-    """Says on stderr what is going on, with the seconds since the run began."""
-    began = time.monotonic()
-    return lambda text: _complain(f"{time.monotonic() - began:7.1f} s  {text}")
 
 
 def _sum_up(ended: Sequence[_Ended]) -> None:
@@ -298,7 +230,7 @@ def judge(folder: Path) -> int:
 
     result = judging.judge_folder(folder)
     runner.write_reports(folder, result)
-    _say(folder)
+    say(folder)
     return Verdict(result["verdict"]).exit_code
 
 
@@ -420,7 +352,7 @@ def doctor(as_json: bool) -> int:
     from harness.doctor import doctor as examine
 
     found = []
-    for examined in examine(_complain):
+    for examined in examine(complain):
         found.append(examined)
         if not as_json:
             click.echo(plain(str(examined)))
@@ -450,3 +382,7 @@ def _leftovers() -> Any:
             f"the module {missing.name} is not installed; mend it: pip install 'failover-harness[docker]'"
         ) from None
     return leftovers
+
+
+for command in cli_living.COMMANDS:
+    cli.add_command(command)

@@ -6,6 +6,7 @@ what a client inside a cut-off zone sees is read like any other.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -117,6 +118,13 @@ class Readings:
         records, names = self.operations(process, 0)
         ended = records["ended"][_acknowledged(records, names, endpoint)]
         return int(ended.max(initial=0))
+
+    def errors(self, zone: str, since: int, endpoint: str = "writer") -> Counter[str]:
+        """How the probes of a zone's client ended that were intended since then and were not ok: class → number."""
+        records, names = self.operations(f"probe-{zone}", since)
+        chosen = _coded(records["endpoint"], names, "endpoint", endpoint) & (records["state"] == State.ENDED)
+        wrong = records["error"][chosen & (records["outcome"] != Outcome.OK)]
+        return Counter(names.get("error", {}).get(int(code), "?") for code in wrong)
 
     def longest_gap_s(self, zones: Iterable[str], since: int) -> float:
         """The longest time without an acknowledged kept write in any of the zones."""

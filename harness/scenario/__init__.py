@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from harness.conditions import Condition
 from harness.scenario.contradictions import contradictions_in
 from harness.scenario.document import Document, Given, Steps, read
-from harness.scenario.fields import fields_of, options
+from harness.scenario.fields import as_written, fields_of, options
 from harness.scenario.locust_files import along
 from harness.scenario.models import file_model, metrics, schema
 from harness.scenario.values import AbortIf, ChangePlan, Expectation, FaultPlan, Planned, Recovery, Scenario, SteadyState, Use
@@ -39,6 +39,7 @@ __all__ = [
     "SteadyState",
     "Use",
     "as_run",
+    "as_written",
     "load",
     "metrics",
     "of",

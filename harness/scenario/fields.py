@@ -162,6 +162,18 @@ def _option(option: dataclasses.Field[Any], type_: Any) -> tuple[str, Any]:
     return alias, (annotation, Field(alias=alias, default_factory=default, json_schema_extra=_shown(option, default(), unit)))
 
 
+def as_written(instance: Any) -> dict[str, Any]:
+    """An instance's options as a file would write them, each duration, rate and share with its unit."""
+    written = {}
+    for option in fields_of(instance):
+        unit = next((unit for unit in _UNITS if option.name.endswith(unit.suffix)), None)
+        value = getattr(instance, option.name)
+        if value is not None:
+            key = option.name.removesuffix(unit.suffix) if unit else option.name
+            written[key] = _shown(option, value, unit).get("default", value)
+    return written
+
+
 def _never_none(type_: Any) -> Any:
     """`X | None` → `X`: an option is left out, it is not given as nothing."""
     if get_origin(type_) not in (Union, UnionType) or type_ in _AS_TEXT:
