@@ -330,18 +330,8 @@ def _commands() -> Iterator[str]:
     yield _help(cli.cli.help or "")
     yield "The names of the commands, their options and the exit codes are stable.\n"
     yield _help(shell.EXIT_CODES)
-    for name, command in cli.cli.commands.items():
-        arguments = [_metavar(param) for param in command.params if isinstance(param, click.Argument)]
-        yield f"## harness {' '.join([name, *arguments])}\n"
-        yield _help(command.help or "")
-        rows = [
-            (", ".join(f"`{one}`" for one in param.opts), _value(param), (param.help or "").split("  [default")[0])
-            for param in command.params
-            if isinstance(param, click.Option)
-        ]
-        yield from _table(("option", "value", "meaning"), rows)
-        if command.epilog and command.epilog != shell.EXIT_CODES:
-            yield _help(command.epilog)
+    for command in cli.cli.commands.values():
+        yield from _command("## harness", command)
     yield "## pytest\n"
     yield "Installed, the plugin collects the YAML files below every folder called `scenarios` as tests. A scenario's topology,"
     yield "its kinds of faults and changes and its `markers` are markers. With"
@@ -350,6 +340,28 @@ def _commands() -> Iterator[str]:
     recorded = _Options()
     pytest_plugin.pytest_addoption(recorded)  # type: ignore[arg-type]  # it is asked for getgroup only
     yield from _table(("option", "value", "meaning"), recorded.rows)
+
+
+def _command(heading: str, command: click.Command) -> Iterator[str]:
+    """A command, and below it those that it has: one for each fault, one for each change."""
+    arguments = [_metavar(param) for param in command.params if isinstance(param, click.Argument)]
+    yield f"{' '.join([heading, str(command.name), *arguments])}\n"
+    yield _help(command.help or "")
+    rows = [
+        (", ".join(f"`{one}`" for one in param.opts), _value(param), (param.help or "").split("  [default")[0])
+        for param in command.params
+        if isinstance(param, click.Option)
+    ]
+    if rows:
+        yield from _table(("option", "value", "meaning"), rows)
+    if command.epilog and command.epilog != shell.EXIT_CODES:
+        yield _help(command.epilog)
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            assert below is not None, "what is listed is there"
+            yield from _command(f"#{heading} {command.name}", below)
 
 
 class _Options:

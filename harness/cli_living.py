@@ -68,7 +68,7 @@ def _asked_topology(word: str, options: tuple[str, ...]) -> Scenario:
             raise UsageError("--set goes with a topology's word; a scenario file has its options")
         return scenario.load(Path(word))
     given = dict(_pair(text) for text in options)
-    return scenario.of({"title": f"{word} lives on", "topology": {"use": word, **given}})
+    return scenario.of({"title": f"{word} lives on", "topology": {"use": word, **given}}, name=word, below=("topology",))
 
 
 def _pair(text: str) -> tuple[str, object]:
@@ -229,7 +229,9 @@ class _Faults(_Acts):
     kind, singular = "faults", "fault"
 
     def made(self, word: str, cls: type[Any]) -> click.Command:
-        target = "clients" if hasattr(cls, "on_link") else "writer" if hasattr(cls, "on_node") else "zone of writer"
+        from harness.scenario.contradictions import ACTS_ON, EXAMPLE_OF
+
+        target = next(EXAMPLE_OF[sorts[0]] for method, sorts in ACTS_ON.items() if hasattr(cls, method))
         options = [
             click.Option(
                 ["--target"], metavar="TARGET", default=target, show_default=True, help="Whom it hits, in a scenario's words."

@@ -11,6 +11,7 @@ import dataclasses
 import fcntl
 import json
 import os
+import re
 import shutil
 import signal
 from collections.abc import Iterator, Mapping
@@ -22,6 +23,7 @@ from typing import Any
 
 from harness import interrupts, registry, runtimes
 from harness.clock import wait_until
+from harness.conditions import ID
 from harness.errors import ClusterError, UsageError, suggestion
 from harness.protocols import Cluster, Progress, Runtime, Topology
 from harness.supervisor import Supervised, is_alive
@@ -159,6 +161,8 @@ def _write(living: Living) -> None:
 
 def _new_folder(name: str | None, use: str) -> Path:
     """A folder of its own for the cluster, by the name that was asked for, else the topology's, numbered if need be."""
+    if name is not None and not re.fullmatch(ID, name):
+        raise UsageError(f"'{name}' is no name for a cluster; use letters, digits, '-' and '_'")
     home().mkdir(parents=True, exist_ok=True, mode=0o700)
     for number in range(1, 100):
         folder = home() / (name or (use if number == 1 else f"{use}-{number}"))

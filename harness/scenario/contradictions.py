@@ -24,12 +24,12 @@ from harness.workloads.locustfile import SPAWNED_WITHIN_S, Locustfile
 Contradiction = tuple[Steps, bool, str]  # where, whether the key is meant rather than its value, and what
 Plans = Sequence[tuple[Steps, Planned]]  # each with where it was written
 
-_SORTS = {"on_node": ("nodes",), "on_host": ("nodes",), "between": ("zones", "nodes"), "on_link": ("links",)}
+ACTS_ON = {"on_node": ("nodes",), "on_host": ("nodes",), "between": ("zones", "nodes"), "on_link": ("links",)}
 _ENDS = {  # the conditions that may be said of each, the one that means its end first
     FaultPlan: conditions.OF_FAULT,
     ChangePlan: conditions.OF_CHANGE,
 }
-_EXAMPLE = {"nodes": "writer", "zones": "zone of writer", "links": "clients"}
+EXAMPLE_OF = {"nodes": "writer", "zones": "zone of writer", "links": "clients"}
 
 
 def contradictions_in(scenario: Scenario, folder: Path) -> Iterator[Contradiction]:
@@ -148,10 +148,10 @@ def _of_topology(scenario: Scenario, folder: Path) -> Iterator[Contradiction]:
     topology: Topology = scenario.topology.options
     specs = _specs(topology)
     for index, plan in enumerate(scenario.faults):
-        sorts = [sort for method, all_ in _SORTS.items() if hasattr(plan.fault, method) for sort in all_]
+        sorts = [sort for method, all_ in ACTS_ON.items() if hasattr(plan.fault, method) for sort in all_]
         if plan.target.sort not in sorts:
             meant = f"{plan.kind} acts on {' or '.join(sorts)}, but '{plan.target}' means {plan.target.sort}"
-            yield ("faults", index, "target"), False, f"{meant}; write, for example, '{_EXAMPLE[sorts[0]]}'"
+            yield ("faults", index, "target"), False, f"{meant}; write, for example, '{EXAMPLE_OF[sorts[0]]}'"
             continue
         never = targets.never_matches(plan.target, specs, topology.zones, topology.endpoint_names)
         if never:

@@ -50,6 +50,21 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
+def commands(group: click.Group, *words: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Every command with the words that call it, those below a group too."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        yield (*words, name), command
+        if isinstance(command, click.Group):
+            yield from commands(command, *words, name)
+
+
+def options(command: click.Command) -> list[str]:
+    return [word for param in command.params if isinstance(param, click.Option) for word in param.opts]
+
+
 def test_the_reference_pages_are_what_the_code_says() -> None:
     assert generate.stale() == [], "run python -m docs.generate"
 
@@ -71,10 +86,10 @@ def test_every_metric_and_checker_is_in_the_reference() -> None:
 
 def test_every_command_and_option_is_in_the_reference() -> None:
     page = generate.pages()["commands.md"]
-    for name, command in cli.cli.commands.items():
-        section = re.split(rf"^## harness {name}(?: .*)?$", page, flags=re.MULTILINE)[1].split("\n## ")[0]
-        options = [word for param in command.params if isinstance(param, click.Option) for word in param.opts]
-        assert [word for word in options if f"`{word}`" not in section] == []
+    for words, command in commands(cli.cli):
+        heading = f"{'#' * (len(words) + 1)} harness {' '.join(words)}"
+        section = re.split(rf"^{heading}(?: .*)?$", page, flags=re.MULTILINE)[1].split("\n##")[0]
+        assert [word for word in options(command) if f"`{word}`" not in section] == []
 
 
 def test_a_metric_without_a_meaning_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,10 +124,11 @@ def test_shell_examples_call_commands_and_options_that_exist(text: str) -> None:
             words = shlex.split(part, comments=True)
             if not words or Path(words[0]).name != "harness" or len(words) == 1:
                 continue
-            assert words[1] in cli.cli.commands or words[1].startswith("--"), line
-            if words[1] in cli.cli.commands:
-                known = {option for param in cli.cli.commands[words[1]].params for option in (*param.opts, "--help")}
-                assert {word for word in words if word.startswith("--")} <= known, line
+            known = dict(commands(cli.cli))
+            assert (words[1],) in known or words[1].startswith("--"), line
+            called = known.get(tuple(words[1:3]), known.get((words[1],)))
+            if called:
+                assert {word for word in words if word.startswith("--")} <= {*options(called), "--help"}, line
 
 
 # Importing Locust changes the interpreter: its files are run by test_locustfile and by tests/systems, in their own.
