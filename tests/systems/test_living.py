@@ -124,7 +124,7 @@ def test_what_a_killed_inject_broke_is_healed_and_its_history_saved(
     assert refused.returncode == 2
     assert re.search(r"two is in use \(.+, process \d+\)", refused.stderr)
     report = next((tmp_path / "two" / "inject_partition").iterdir())
-    wait_until(lambda: (report / "history" / "events.jsonl").exists(), 30, "the guardian to save the history")
+    wait_until((report / "history" / "events.jsonl").exists, 30, "the guardian to save the history")
     wait_until(lambda: _health(environment, "two") == "healthy", 90, "the cluster to be whole again", every_s=1)
     judged = harness(environment, "judge", str(report))
     assert judged.returncode == 3, judged.stderr
