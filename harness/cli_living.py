@@ -61,12 +61,13 @@ def up(topology: str, options: tuple[str, ...], name: str | None, for_: str | No
 
 
 def _asked_topology(word: str, options: tuple[str, ...]) -> Scenario:
-    from harness import scenario
+    from harness import registry, scenario
 
     if Path(word).suffix in (".yaml", ".yml"):
         if options:
             raise UsageError("--set goes with a topology's word; a scenario file has its options")
         return scenario.load(Path(word))
+    registry.find("topologies", word)
     given = dict(_pair(text) for text in options)
     return scenario.of({"title": f"{word} lives on", "topology": {"use": word, **given}}, name=word, below=("topology",))
 
@@ -307,9 +308,8 @@ def _measure(cluster: str | None, name: str, title: str, acts: Mapping[str, Any]
     one = living.find(cluster)
     made = registry.find("topologies", one.topology)(**one.options)
     topology = {"use": one.topology, **scenario.as_written(made)}
-    asked = scenario.of(
-        {"title": f"{one.name}: {title}", "topology": topology, "steady_state": {"for": "2s"}, **acts}, name=f"{one.name}/{name}"
-    )
+    document = {"title": f"{one.name}: {title}", "topology": topology, "steady_state": {"for": "2s"}, **acts}
+    asked = scenario.of(document, name=f"{one.name}/{name}", below=(next(iter(acts)), 0))
     with live.shown() as show:
         ended = runner.measure(asked, one, reports=reports, seed=seed, progress=show.progress, during=show.during)
     say(ended.folder)
