@@ -18,7 +18,6 @@ import pytest
 from harness import living
 from harness.clock import wait_until
 from harness.recording import read_lines
-from tests.systems.test_interrupted import left
 
 
 @pytest.fixture(scope="module")
@@ -29,20 +28,29 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def clusters(environment: dict[str, str]) -> Iterator[list[dict[str, Any]]]:
     """Two clusters side by side, as `harness status --json` tells of them."""
-    before = left()
     for name in ("one", "two"):
         ended = harness(environment, "up", "rds-multi-az", "--name", name, "--for", "1h")
         assert ended.returncode == 0, ended.stderr
-    yield json.loads(harness(environment, "status", "--json").stdout)
+    found = json.loads(harness(environment, "status", "--json").stdout)
+    yield found
     ended = harness(environment, "down", "--all", "--force")
     assert ended.returncode == 0, ended.stderr
-    assert left() == before
+    assert [left(one["run"]) for one in found] == [[], []]
     assert list(Path(environment[living.STATE]).iterdir()) == []
 
 
 def harness(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "harness", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+
+
+def left(run: str) -> list[str]:
+    """The containers and networks of a run."""
+    from harness.runtimes.docker import RUN_LABEL, engine
+
+    client, labelled = engine(), {"label": f"{RUN_LABEL}={run}"}
+    found = client.containers.list(all=True, ignore_removed=True, filters=dict(labelled))
+    return [str(one.name) for one in [*found, *client.networks.list(filters=labelled)]]
 
 
 def entrances(cluster: dict[str, Any]) -> list[str]:
@@ -137,10 +145,11 @@ def test_a_measurement_does_not_touch_what_others_keep_in_the_database(clusters:
 
 
 def test_a_cluster_goes_by_itself_when_its_time_is_over(environment: dict[str, str]) -> None:
-    before = left()
     ended = harness(environment, "up", "rds-multi-az", "--name", "brief", "--for", "1s")
     assert ended.returncode in (0, 3), ended.stderr  # 3: it went before its addresses could be printed
-    wait_until(lambda: left() == before, 30, "the cluster to go", every_s=0.5)
+    run = re.search(r"brief is up \(run (\w+)\)", ended.stdout)
+    assert run, ended.stderr
+    wait_until(lambda: left(run[1]) == [], 30, "the cluster to go", every_s=0.5)
     wait_until(lambda: not (Path(environment[living.STATE]) / "brief").exists(), 10, "its folder to go")
 
 
