@@ -50,7 +50,7 @@ def left(run: str) -> list[str]:
 
     client, labelled = engine(), {"label": f"{RUN_LABEL}={run}"}
     found = client.containers.list(all=True, ignore_removed=True, filters=dict(labelled))
-    return [str(one.name) for one in [*found, *client.networks.list(filters=labelled)]]
+    return [str(one.name) for one in found] + [str(one.name) for one in client.networks.list(filters=labelled)]
 
 
 def entrances(cluster: dict[str, Any]) -> list[str]:
