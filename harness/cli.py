@@ -148,7 +148,7 @@ def run(paths: Sequence[Path], runtime: str, reports: Path, seed: int | None) ->
     if len(ended) > 1:
         _sum_up(ended)
     if left := len(scenarios) - len(ended):
-        _complain(f"interrupted: {left} {'scenarios were' if left > 1 else 'scenario was'} not run")
+        complain(f"interrupted: {left} {'scenarios were' if left > 1 else 'scenario was'} not run")
     return max((end.code for end in ended), key=BY_BADNESS.index)
 
 
