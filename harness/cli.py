@@ -124,7 +124,8 @@ class _Ended(NamedTuple):
     help="The folder to write to: DIR/<scenario>/<time>/, and DIR/<scenario>/latest points at the newest.",
 )
 @click.option("--seed", metavar="N", type=int, help="A whole number that repeats a run's random choices.  [default: drawn anew]")
-def run(paths: Sequence[Path], runtime: str, reports: Path, seed: int | None) -> int:
+@click.option("--locust-ui", is_flag=True, help="Serve Locust's web UI of each zone's users on loopback, and print its URL.")
+def run(paths: Sequence[Path], runtime: str, reports: Path, seed: int | None, locust_ui: bool) -> int:
     """Runs scenarios: start, load, break, heal, judge, report.
 
     Prints the verdict and the reason; the last line is the path of report.html. All files are checked before the
@@ -142,7 +143,7 @@ def run(paths: Sequence[Path], runtime: str, reports: Path, seed: int | None) ->
     drawn = random.randrange(2**32) if seed is None else seed
     ended: list[_Ended] = []
     for scenario in scenarios:
-        ended.append(_run_one(scenario, runtime, reports, drawn))
+        ended.append(_run_one(scenario, runtime, reports, drawn, locust_ui))
         if ended[-1].interrupted:
             break
     if len(ended) > 1:
@@ -152,12 +153,12 @@ def run(paths: Sequence[Path], runtime: str, reports: Path, seed: int | None) ->
     return max((end.code for end in ended), key=BY_BADNESS.index)
 
 
-def _run_one(scenario: Scenario, runtime: str, reports: Path, seed: int) -> _Ended:
+def _run_one(scenario: Scenario, runtime: str, reports: Path, seed: int, locust_ui: bool) -> _Ended:
     from harness import runner
 
     click.echo(f"{scenario.name}: {scenario.title} (seed {seed})", err=True)
     try:
-        result = runner.run(scenario, runtime=runtime, reports=reports, seed=seed, progress=progress())
+        result = runner.run(scenario, runtime=runtime, reports=reports, seed=seed, progress=progress(), locust_ui=locust_ui)
     except Exception as problem:  # noqa: BLE001 (one run's failure must not take the next ones along)
         code = failed(problem, shown=click.get_current_context().obj)
         return _Ended(scenario.name, code, "crash" if code == CRASH else "unknown", str(problem), "")

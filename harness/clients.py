@@ -19,7 +19,7 @@ from typing import Any
 
 from harness.clock import SECOND_NS, now_ns, wait_until
 from harness.errors import ClusterError
-from harness.layout import through_toxiproxy
+from harness.layout import LOCUST_UI, through_toxiproxy
 from harness.protocols import Cluster, Endpoint, NodeSpec, Topology
 from harness.readings import Readings
 from harness.scenario import Use
@@ -57,6 +57,7 @@ class Clients:
     through: str
     rng: random.Random
     session: str = ""
+    web_uis: dict[str, str] = field(default_factory=dict)  # process of load → URL of Locust's web UI, for the host
     _processes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -141,6 +142,9 @@ class Clients:
             for config in self._load_configs(zone, number):
                 self._spawn(zone, config["process"], ("harness.load", "run"), config)
                 processes.append(config["process"])
+                if config["ui_port"]:
+                    host, port = self.cluster.published(self.cluster.client(zone).spec.name, config["ui_port"])
+                    self.web_uis[config["process"]] = f"http://{host}:{port}/"
         wait_until(
             lambda: self.alive() and set(processes) <= self.readings.noted("ready"), READY_WITHIN_S, "probes and load to be ready"
         )
@@ -199,11 +203,19 @@ class Clients:
                 # Its part of the users, and of everything that all of them do in a second.
                 "users": users, **{rate: value * users / options.users for rate, value in _rates(options)},
                 "seed": self.rng.randrange(2**31), "folder": self._inside,
-                "ui_port": 0, "ready_within_s": READY_WITHIN_S - 15, "files": self._put_along(name, workload.files),
-                "protocol": self.topology.client_config(zone)["protocol"],
-                "endpoints": {endpoint.name: (endpoint.host, endpoint.port) for endpoint in endpoints.values()},
+                "ui_port": self._ui_port(zone, order), "ready_within_s": READY_WITHIN_S - 15,
+                "files": self._put_along(name, workload.files),
+                "endpoints": {
+                    name: {"host": endpoint.host, "port": endpoint.port, "dsn": self.topology.dsn(endpoint.host, endpoint.port)}
+                    for name, endpoint in endpoints.items()
+                },
                 "login": self._login(zone, endpoints["writer"]),
             }  # fmt: skip
+
+    def _ui_port(self, zone: str, order: int) -> int:
+        """The port of Locust's web UI for the zone's process of a workload; 0 where programs on the host could not reach it."""
+        port = LOCUST_UI + order
+        return port if port in self.cluster.client(zone).spec.published else 0
 
     def _put_along(self, name: str, files: Mapping[str, Path]) -> str:
         """Copies a workload's files to where client nodes see them, and reports keep them; returns the folder there."""

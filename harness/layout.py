@@ -14,6 +14,7 @@ from harness.protocols import AddressPlan, Command, Endpoint, Greeting, Group, N
 
 TOXIPROXY_API = 8474
 FIRST_LINK_PORT = 15_000
+LOCUST_UI = 8089  # as Locust has it
 
 
 @dataclass
@@ -47,8 +48,13 @@ def link_ports(topology: Topology) -> Mapping[str, int]:
     return {name: FIRST_LINK_PORT + number for number, name in enumerate(topology.endpoint_names)}
 
 
-def client_nodes(plan: Plan, topology: Topology) -> list[NodeSpec]:
-    """A client node and a Toxiproxy for each zone."""
+def locust_ui_ports(workloads: int) -> range:
+    """The ports of Locust's web UIs in every client node, one for each workload."""
+    return range(LOCUST_UI, LOCUST_UI + workloads)
+
+
+def client_nodes(plan: Plan, topology: Topology, published: Sequence[int] = ()) -> list[NodeSpec]:
+    """A client node, of which programs on the host reach the `published` ports, and a Toxiproxy for each zone."""
     ports = (TOXIPROXY_API, *link_ports(topology).values())
 
     def toxiproxy(paths: Paths) -> Command:  # noqa: ARG001 (every node is built so)
@@ -56,7 +62,7 @@ def client_nodes(plan: Plan, topology: Topology) -> list[NodeSpec]:
 
     specs = []
     for zone in plan.zones:
-        specs.append(NodeSpec(f"client-{zone}", zone, "client", "client", plan.take(zone), None))
+        specs.append(NodeSpec(f"client-{zone}", zone, "client", "client", plan.take(zone), None, published=tuple(published)))
         specs.append(
             NodeSpec(
                 f"toxiproxy-{zone}", zone, "toxiproxy", "proxy", plan.take(zone), toxiproxy,

@@ -10,8 +10,10 @@ from __future__ import annotations
 # isort: off
 import locust  # first, for its monkey-patching
 from locust.env import Environment
+from locust.stats import stats_history
 
 # isort: on
+import itertools
 import json
 import os
 import random
@@ -117,18 +119,24 @@ def user_class(context: Context) -> type[locust.User]:
     recorder, workload = context.recorder, context.workload
     lane, endpoint = recorder.name("lane", "workload"), recorder.name("endpoint", "writer")
     kinds = {kind: recorder.name("kind", kind) for kind in workload.mix}
-    numbers = iter(range(context.users))
+    numbers = itertools.count()  # whoever is started anew, by Locust's web UI, is a client of its own
     deadline_ns = int(workload.deadline_s * SECOND_NS)
 
     class ScheduledUser(locust.User):
         def on_start(self) -> None:
-            self.number = next(numbers)
             self.session = Session(context.login, workload.reconnect_s)
+            self.number = next(numbers)
+            anew = (context.folder / "start").exists()
             gevent.with_timeout(workload.deadline_s * 5, self.session.connect, timeout_value="deadline")
             context.connected += 1
             while not (context.folder / "start").exists():
                 gevent.sleep(0.05)
             self.intended = int((context.folder / "start").read_text()) + context.slot(self.number)
+            if anew and (missed := now_ns() - self.intended) > 0:  # nobody meant to ask while there was no such user
+                self.intended += -(-missed // context.interval_ns) * context.interval_ns
+
+        def on_stop(self) -> None:
+            self.session.drop()
 
         def wait_time(self) -> float:
             return max(0.0, (self.intended - now_ns()) / 1e9)
@@ -227,6 +235,9 @@ def run(config: dict[str, Any]) -> None:
     try:
         users = OwnUsers(config, recorder, notes) if config["files"] else ScheduledUsers(config, recorder)
         runner = users.environment.create_local_runner()
+        if config["ui_port"]:
+            users.environment.create_web_ui("0.0.0.0", config["ui_port"])
+            gevent.spawn(stats_history, runner)
         users.start(runner)
         while not users.ready():
             gevent.sleep(0.05)

@@ -25,7 +25,6 @@ from collections import Counter
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
-from urllib.parse import quote, urlencode
 
 import gevent
 
@@ -53,17 +52,11 @@ def variables(config: dict[str, Any]) -> dict[str, str]:
         "HARNESS_USER": login["user"],
         "HARNESS_PASSWORD": login["password"],
     }
-    # No encryption, as the harness's own clients have it; a schema of the workload's own, which is empty at the start.
-    more = urlencode({"sslmode": "disable", "gssencmode": "disable", "options": login["options"]}, quote_via=quote)
-    who = f"{quote(login['user'], safe='')}:{quote(login['password'], safe='')}"
-    for name, (host, port) in config["endpoints"].items():
+    for name, endpoint in config["endpoints"].items():
         about = f"HARNESS_{name.upper().replace('-', '_')}"
-        found |= {
-            f"{about}_HOST": host,
-            f"{about}_PORT": str(port),
-            f"{about}_DSN": f"{config['protocol']}://{who}@{host}:{port}/{login['dbname']}?{more}",
-        }
-    return found
+        found |= {f"{about}_{part.upper()}": str(endpoint[part]) for part in ("host", "port", "dsn")}
+    # libpq's own: a schema for the workload, which is empty when a run begins, and no encryption, as everybody here.
+    return found | {"PGOPTIONS": login["options"], "PGSSLMODE": "disable", "PGGSSENCMODE": "disable"}
 
 
 class OwnUsers:

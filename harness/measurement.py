@@ -55,6 +55,8 @@ class Measurement:
         self.clients.prepare()
         self.progress("starting probes and load" if self.scenario.workloads else "starting probes")
         self.first_at = self.guards.first_at = self.clients.start()
+        for process, url in self.clients.web_uis.items():
+            self.progress(f"Locust's web UI of {process}: {url}")
         with HostWatch(self.notes):
             self._await_steady()
             self._break()

@@ -204,6 +204,9 @@ class Cluster(Protocol):
         """The client node of a zone."""
 
     def link(self, zone: str, endpoint: str) -> Link: ...
+    def published(self, node: str, port: int) -> tuple[str, int]:
+        """Where programs on the host reach a published port of a node: (host, port)."""
+
     def entrance(self, zone: str, endpoint: str) -> tuple[str, int]:
         """Where programs on this machine reach a zone's endpoint: an address of loopback, which leads through its Toxiproxy."""
 

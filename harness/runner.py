@@ -24,7 +24,7 @@ from harness import archive, interrupts, judging, living, registry, runtimes
 from harness.clients import PROBES
 from harness.clock import now_ns
 from harness.errors import HarnessError, UsageError
-from harness.layout import Plan, client_nodes
+from harness.layout import Plan, client_nodes, locust_ui_ports
 from harness.living import Living
 from harness.measurement import Measurement
 from harness.protocols import Cluster, NodeSpec, Progress, Runtime, Topology
@@ -60,13 +60,17 @@ def run(
     reports: Path = Path("reports"),
     seed: int | None = None,
     progress: Progress = print,
+    locust_ui: bool = False,
 ) -> RunResult:
     """Runs a scenario and writes `reports/<scenario>/<time>/`, to which `latest` then points.
+
+    With `locust_ui`, Locust's web UI of each zone's users is served on loopback, and `progress` told its URL.
 
     Raises RuntimeUnavailable when this machine cannot start the nodes, UsageError for an unknown runtime. What goes
     wrong once the cluster is being started ends in a report whose verdict is UNKNOWN.
     """
-    chosen = runtimes.called(runtime, scenario.images, progress)
+    ports = locust_ui_ports(len(scenario.workloads)) if locust_ui else ()
+    chosen = runtimes.called(runtime, scenario.images, progress, ports)
     folder = _new_folder(reports, scenario)
     record(scenario, chosen, folder, _drawn(seed), progress)
     return conclude(folder, progress)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from harness.errors import RuntimeUnavailable, UsageError
 from harness.protocols import Progress, Runtime
@@ -10,8 +10,8 @@ from harness.protocols import Progress, Runtime
 NAMES = ("auto", "docker", "local")
 
 
-def called(name: str, images: Mapping[str, str], progress: Progress) -> Runtime:
-    """The runtime of that name; `images` are the user's own, by server family.
+def called(name: str, images: Mapping[str, str], progress: Progress, client_ports: Sequence[int] = ()) -> Runtime:
+    """The runtime of that name; `images` are the user's own, by server family, `client_ports` what the host may reach there.
 
     Raises RuntimeUnavailable where this machine lacks what it needs, UsageError when there is none of that name.
     """
@@ -24,4 +24,4 @@ def called(name: str, images: Mapping[str, str], progress: Progress) -> Runtime:
     except ImportError as problem:
         raise RuntimeUnavailable(f"the docker runtime needs {problem.name}: pip install 'failover-harness[docker]'") from None
     engine()
-    return Docker(images=images, progress=progress)
+    return Docker(images=images, progress=progress, client_ports=client_ports)

@@ -223,7 +223,10 @@ class DockerCluster:
         return self._versions
 
     def entrance(self, zone: str, endpoint: str) -> tuple[str, int]:
-        return "127.0.0.1", published_port(self._container(f"toxiproxy-{zone}"), link_ports(self.topology)[endpoint])
+        return self.published(f"toxiproxy-{zone}", link_ports(self.topology)[endpoint])
+
+    def published(self, node: str, port: int) -> tuple[str, int]:
+        return "127.0.0.1", published_port(self._container(node), port)
 
     def keep(self, state: Path, for_s: float | None) -> None:
         assert self._keep is not None, "who attached to a cluster does not own it"
@@ -250,7 +253,7 @@ class DockerCluster:
                 self._links[zone, name] = ToxiproxyLink(zone, endpoint, proxy)
 
     def _proxy(self, zone: str) -> ToxiproxyNode:
-        return ToxiproxyNode("127.0.0.1", published_port(self._container(f"toxiproxy-{zone}"), TOXIPROXY_API))
+        return ToxiproxyNode(*self.published(f"toxiproxy-{zone}", TOXIPROXY_API))
 
     def _container(self, name: str) -> Container:
         node = self.nodes[name]
@@ -277,12 +280,16 @@ def published_port(container: Container, port: int) -> int:
 
 @dataclass(frozen=True)
 class Docker:
-    """Nodes as containers of the engine that `DOCKER_HOST` or the default socket names."""
+    """Nodes as containers of the engine that `DOCKER_HOST` or the default socket names.
+
+    `images` are the user's own, by server family; `client_ports` those of client nodes that programs on the host may reach.
+    """
 
     name: ClassVar[str] = "docker"
 
     images: Mapping[str, str] = field(default_factory=dict)
     progress: Callable[[str], None] = print
+    client_ports: Sequence[int] = ()
 
     @cached_property
     def _engine(self) -> docker.DockerClient:
@@ -306,7 +313,7 @@ class Docker:
                 stack.pop_all()
 
             cluster._keep = keep
-            specs = [*topology.nodes(cluster.plan.addresses()), *client_nodes(cluster.plan, topology)]
+            specs = [*topology.nodes(cluster.plan.addresses()), *client_nodes(cluster.plan, topology, self.client_ports)]
             with asked("the images cannot be had", RuntimeUnavailable):
                 references = {family: images.of(family) for family in sorted({spec.server for spec in specs} | {"packets"})}
             cluster._versions.update({f"image {family}": reference for family, reference in references.items()})
