@@ -75,7 +75,7 @@ class OwnUsers:
         self._starts = 0
         self._since: weakref.WeakKeyDictionary[locust.User, int] = weakref.WeakKeyDictionary()
         self._began = now_ns()
-        self.requests = Requests(recorder, self._options["reads"])
+        self.requests = Requests(recorder, self._options["reads"], self._options["deadline_s"])
         signal.signal(signal.SIGALRM, self._too_late)
         signal.setitimer(signal.ITIMER_REAL, config["ready_within_s"])
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")

@@ -27,8 +27,9 @@ UNANSWERED = "no answer before the end"
 class Requests:
     """Writes what the users report as operations of the lane `workload`, kind `read TYPE name` or `write TYPE name`."""
 
-    def __init__(self, recorder: Recorder, reads: list[str]) -> None:
+    def __init__(self, recorder: Recorder, reads: list[str], deadline_s: float) -> None:
         self._recorder = recorder
+        self._deadline = int(deadline_s * SECOND_NS)
         self._reads = {word.upper() for word in (*READS, *reads)}
         self._lane, self._endpoint = recorder.name("lane", "workload"), recorder.name("endpoint", "writer")
         self._words: dict[str, set[str]] = {"kind": set(), "error": set()}
@@ -52,6 +53,9 @@ class Requests:
         exception = exception or _passing()
         took = max(0, int((response_time or 0) * MILLISECOND_NS))
         started = now - _ago(took, start_time)
+        if isinstance(exception, gevent.GreenletExit) and now - started < self._deadline:
+            self._last[current] = now
+            return  # its user was ended before it was due: that proves nothing
         reads = self._is_read(str(request_type), str(name))
         outcome, error = judged(exception, response, reads)
         kind = f"{'read' if reads else 'write'} {request_type} {name}".rstrip()
@@ -72,10 +76,10 @@ class Requests:
         self._write(f"write task of {user}", current, began, now_ns(), outcome, f"{error} at {place}")
 
     def unanswered(self, greenlet: Any, since: int, at: int) -> bool:
-        """Records a request that was under way at `at` and that has not been reported; False when it has been."""
-        if self._last.get(greenlet, 0) >= at:
-            return False
+        """Records a request that was under way at `at`, past its deadline, and was not reported; False when there is none."""
         began = max(since, self._last.get(greenlet, 0))
+        if began > at - self._deadline:
+            return False
         self._write("write request that was not answered", greenlet, began, now_ns(), Outcome.UNKNOWN, UNANSWERED)
         return True
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from harness.clock import SECOND_NS, now_ns, wait_until
 from harness.workloads.ledger import Ledger
-from tests.unit.load_process import Process, running, started
+from tests.unit.load_process import PATIENCE_S, Process, running, started
 
 BUYER = """
 class Buyer(User):
@@ -53,13 +53,13 @@ class Ui:
 def stopped_and_started(process: Process, ui: Ui, users: int) -> tuple[int, int]:
     """Stops all users by the UI, and starts some again once more than a second has passed; returns when, in ns."""
     assert ui.post("/stop")["success"]
-    wait_until(lambda: ui.users() == 0, 10, "the users to be stopped")
+    wait_until(lambda: ui.users() == 0, PATIENCE_S, "the users to be stopped")
     stopped = now_ns()
-    wait_until(lambda: now_ns() > stopped + 1.5 * SECOND_NS, 5, "time without users to pass")
+    wait_until(lambda: now_ns() > stopped + 1.5 * SECOND_NS, PATIENCE_S, "time without users to pass")
     started_at = now_ns()
     assert ui.post("/swarm", user_count=users, spawn_rate=100)["success"]
-    wait_until(lambda: ui.users() == users, 10, "the users to be there again")
-    wait_until(lambda: process.operations()["intended"].max() > started_at + SECOND_NS // 2, 20, "them to ask")
+    wait_until(lambda: ui.users() == users, PATIENCE_S, "the users to be there again")
+    wait_until(lambda: process.operations()["intended"].max() > started_at + SECOND_NS // 2, PATIENCE_S, "them to ask")
     return stopped, started_at
 
 
@@ -83,7 +83,7 @@ def test_users_on_a_schedule_that_were_stopped_take_it_up_where_it_is_now(tmp_pa
     }  # fmt: skip
     with started(tmp_path, config) as process:
         (process.folder / "start").write_text(str(now_ns() + SECOND_NS // 2))
-        wait_until(lambda: len(process.operations()) > 20, 20, "operations")
+        wait_until(lambda: len(process.operations()) > 20, PATIENCE_S, "operations")
         stopped, started_at = stopped_and_started(process, Ui(port), users=4)
         intended = process.stop()["intended"]
     between = (intended > stopped + SECOND_NS // 4) & (intended < started_at)

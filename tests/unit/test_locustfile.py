@@ -14,14 +14,14 @@ import pytest
 
 from harness.clock import SECOND_NS, now_ns, wait_until
 from harness.history import Operations, Outcome
-from tests.unit.load_process import endpoint, running
+from tests.unit.load_process import PATIENCE_S, endpoint, running
 from tests.unit.test_docs import LOCUST_FILES
 
 
 def refused(folder: Path, text: str, **changed: Any) -> str:
     """The reason that a file is refused with, whose process then ends by itself."""
     with running(folder, text, ready=False, **changed) as process:
-        assert process.popen.wait(30) != 0
+        assert process.popen.wait(PATIENCE_S) != 0
         assert not process.noted("ready")
         [failed] = process.noted("failed")
         return str(failed["reason"])
@@ -164,7 +164,7 @@ class Thinker(User):
     with running(tmp_path, text, users=2) as process:
         process.until("read SELECT order")
         asked = now_ns()
-        wait_until(lambda: now_ns() > asked + SECOND_NS, 5, "the request to be under way for a second")
+        wait_until(lambda: now_ns() > asked + SECOND_NS, PATIENCE_S, "the request to be under way for a second")
         operations = process.stop()
         [told] = process.noted("locustfile")
     assert counted(operations) == {
@@ -172,6 +172,24 @@ class Thinker(User):
         ("write request that was not answered", "unknown", "no answer before the end"): 1,
     }
     assert told["errors"] == [{"said": "mine.py:11: no answer before the end", "times": 1}]
+
+
+@pytest.mark.parametrize(("deadline_s", "errors"), [(60, {""}), (1, {"", "no answer before the end"})])
+def test_a_request_that_the_end_of_the_run_interrupts_before_its_deadline_is_no_operation(
+    tmp_path: Path, deadline_s: float, errors: set[str]
+) -> None:
+    text = """
+class Buyer(User):
+    @task
+    def buy(self):
+        with self.environment.events.request.measure("INSERT", "quick"):
+            pass
+        with self.environment.events.request.measure("INSERT", "slow"):
+            socket.create_server(("127.0.0.1", 0)).accept()
+"""
+    with running(tmp_path, text, deadline_s=deadline_s) as process:
+        process.until("write INSERT quick")
+        assert set(process.stop().words("error")) == errors  # its users had two seconds more to end by themselves
 
 
 def test_the_file_finds_where_to_connect_its_own_options_and_what_lies_beside_it(tmp_path: Path) -> None:
@@ -214,7 +232,7 @@ class Shape(LoadTestShape):
 """
     )
     with running(tmp_path, text, place=0, processes=2) as process:
-        wait_until(lambda: len(set(process.operations()["client"].tolist())) == 4, 20, "4 of the 7 users")
+        wait_until(lambda: len(set(process.operations()["client"].tolist())) == 4, PATIENCE_S, "4 of the 7 users")
         assert len(set(process.stop()["client"].tolist())) == 4
 
 
@@ -272,15 +290,15 @@ def test_a_file_that_cannot_be_run_is_refused_in_one_line(tmp_path: Path, text: 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("while True: pass", "mine.py:4: still at work after 3 s; 0 of 3 users had started"),
+        ("while True: pass", "mine.py:4: still at work after 5 s; 0 of 3 users had started"),
         (
             "class Buyer(User):\n    def on_start(self):\n        socket.create_server(('127.0.0.1', 0)).accept()",
-            "mine.py:6: still at work after 3 s; 0 of 3 users had started",
+            "mine.py:6: still at work after 5 s; 0 of 3 users had started",
         ),
     ],
 )
 def test_a_file_that_never_gets_ready_is_refused_with_the_line_it_is_at(tmp_path: Path, text: str, reason: str) -> None:
-    assert refused(tmp_path, text, ready_within_s=3) == reason
+    assert refused(tmp_path, text, ready_within_s=5) == reason
 
 
 def test_arguments_that_neither_locust_nor_the_file_knows_are_refused(tmp_path: Path) -> None:
