@@ -103,8 +103,9 @@ def measure(
             taken = Measurement(scenario, topology, attached, notes, drawn, progress, session)
             with during(taken):
                 taken.carry_out()
-    except UsageError:
-        shutil.rmtree(folder)
+    except HarnessError:
+        if not (folder / "history" / "events.jsonl").exists():  # it never began
+            shutil.rmtree(folder)
         raise
     return conclude(folder, progress)
 
