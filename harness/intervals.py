@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from harness.clock import MILLISECOND_NS, SECOND_NS
-from harness.history import NOTHING, Array, FaultRecord, History, Operations, Outcome
+from harness.history import NOTHING, Array, Event, FaultRecord, History, Operations, Outcome
 from harness.recording import LATE_OK
 
 PROBE_LANES = ("kept", "fresh")
@@ -268,6 +268,24 @@ def overlaps(intervals: Sequence[tuple[str, int, int]]) -> Iterator[tuple[int, i
         owners = frozenset(owner for owner, a, b in intervals if a <= start and b >= stop)
         if len(owners) > 1:
             yield start, stop, owners
+
+
+def promotions(history: History) -> Iterator[Event]:
+    """The readings at which a node had become primary; the first primary of all was so from the beginning.
+
+    A node that could not be read in between, and is primary as before, did not become it.
+    """
+    definite: dict[str, str] = {}
+    had_primary = False
+    for event in history.named("role"):
+        node, role = event["node"], event["role"]
+        if role not in ("primary", "replica"):
+            continue
+        was = definite.get(node)
+        if role == "primary" and was != "primary" and (was or had_primary):
+            yield event
+        had_primary = had_primary or role == "primary"
+        definite[node] = role
 
 
 def authority(history: History) -> str | None:

@@ -1,4 +1,4 @@
-"""How long from a fault's effect until service was stable again, and until every replica was in sync?"""
+"""How long from a fault's effect, or its healing, until service was stable again, and every replica in sync?"""
 
 from __future__ import annotations
 
@@ -16,18 +16,24 @@ from harness.verdict import Finding, Measured, between
 @dataclass(frozen=True)
 class Recovery:
     """`recovery`: from the first failing write probe after the injection (else the injection) until, in every client
-    zone, writes are acknowledged and none fails for 5 s. `redundancy_recovery`: from there to the first `cluster`
-    event that says healthy after the fault was healed. The worst fault is the headline; `by` has each, if several.
+    zone, writes are acknowledged and none fails for 5 s. `recovery_after_healing`: from the healing until then, 0 when
+    service was stable by itself before. `redundancy_recovery`: from the effect to the first `cluster` event that says
+    healthy after the fault was healed. The worst fault is the headline; `by` has each, if several.
     """
 
-    metrics: ClassVar[Mapping[str, str]] = {"recovery": "s", "redundancy_recovery": "s"}
+    metrics: ClassVar[Mapping[str, str]] = {"recovery": "s", "recovery_after_healing": "s", "redundancy_recovery": "s"}
 
     def check(self, history: History) -> Finding:
         fired = [fault for fault in history.faults if fault.injecting is not None]
         kept = [lane for lane in lanes(history, "writer", reads=False) if lane.lane == "kept"]
         service = {fault.id: _service(history, fault, kept) for fault in fired}
+        healed = {fault.id: _after_healing(history, fault, kept) for fault in fired}
         redundancy = {fault.id: _redundancy(history, fault, kept) for fault in fired}
-        measured = {"recovery": _worst(service), "redundancy_recovery": _worst(redundancy)}
+        measured = {
+            "recovery": _worst(service),
+            "recovery_after_healing": _worst(healed),
+            "redundancy_recovery": _worst(redundancy),
+        }
         verdict, sentences = judge(measured, expectations(history, self.metrics))
         said = sentences or _said(measured, bool(fired))
         notes = [note for fault in fired for note in _notes(history, fault, kept)]
@@ -60,6 +66,20 @@ def _service(history: History, fault: FaultRecord, kept: Sequence[Lane]) -> Meas
     if not gaps:
         return Measured(0.0, "s", 0.0, max(lane.longest_s for lane in kept))
     earliest, latest = _effect(fault, gaps)
+    return _until_stable(history, gaps, earliest, latest)
+
+
+def _after_healing(history: History, fault: FaultRecord, kept: Sequence[Lane]) -> Measured:
+    if fault.healed is None or not kept or any(lane.unusable for lane in kept):
+        return Measured(None, "s")
+    gaps = _gaps(history, fault, kept)
+    if not gaps:
+        return Measured(0.0, "s", 0.0, 0.0)
+    return _until_stable(history, gaps, fault.healed if fault.healing is None else fault.healing, fault.healed)
+
+
+def _until_stable(history: History, gaps: Sequence[Gap], earliest: int, latest: int) -> Measured:
+    """From something that happened between two instants (ns) until the last of the gaps was over, and stayed so."""
     proven = max(gap.begins if gap.failing_until is None else gap.failing_until for gap in gaps)
     lower = max(0, proven - latest - max(gap.allowance for gap in gaps)) / SECOND_NS
     ends = [gap.first_ok for gap in gaps if gap.first_ok is not None]
@@ -67,7 +87,7 @@ def _service(history: History, fault: FaultRecord, kept: Sequence[Lane]) -> Meas
         return between(lower, None)
     if max(ends) + SETTLED_S * SECOND_NS > history.end:
         return Measured(None, "s", lower)
-    return between(lower, (max(ends) - earliest) / SECOND_NS)
+    return between(lower, max(0, max(ends) - earliest) / SECOND_NS)
 
 
 def _redundancy(history: History, fault: FaultRecord, kept: Sequence[Lane]) -> Measured:

@@ -1,14 +1,15 @@
-"""Did the primary change without a fault that could have caused it?"""
+"""How often did the primary change, and did it without a fault that could have caused it?"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from harness.bounds import expectations, judge
 from harness.clock import SECOND_NS
 from harness.history import Event, History
+from harness.intervals import promotions
 from harness.verdict import Finding, Verdict, count
 
 
@@ -18,10 +19,10 @@ class Roles:
 
     A fault explains what happens from its injection until `grace_s` seconds after it was healed. A role change that
     nothing explains makes the run UNKNOWN, since the faults are then not what was measured, unless the scenario bounds
-    `unplanned_role_changes`: then it is judged like any other metric.
+    `unplanned_role_changes`: then it is judged like any other metric. `role_changes` counts them all.
     """
 
-    metrics: ClassVar[Mapping[str, str]] = {"unplanned_role_changes": "count"}
+    metrics: ClassVar[Mapping[str, str]] = {"role_changes": "count", "unplanned_role_changes": "count"}
     grace_s: float = 60
 
     def check(self, history: History) -> Finding:
@@ -30,16 +31,17 @@ class Roles:
         if not readings and (expected or _has_roles(history)):
             return Finding("roles", Verdict.UNKNOWN, "no node's role was ever read", validity=not expected)
         begin = history.phase("steady") or 0
-        changes = [event for event in _promotions(readings) if event.at >= begin]
+        changes = [event for event in promotions(history) if event.at >= begin]
         unplanned = [event for event in changes if not self._explained(history, event)]
-        measured = {"unplanned_role_changes": count(len(unplanned))}
+        measured = {"role_changes": count(len(changes)), "unplanned_role_changes": count(len(unplanned))}
         verdict, sentences = judge(measured, expected)
-        if not expected and unplanned:
+        bounded = any(one.metric == "unplanned_role_changes" for one in expected)
+        if unplanned and not bounded:
             verdict = Verdict.UNKNOWN
         listed = [_sentence(event) for event in unplanned] or ["no role change without a fault"]
         planned = [_sentence(event) for event in changes if event not in unplanned]
         evidence = [_row(event, event not in unplanned) for event in changes]
-        return Finding("roles", verdict, "; ".join([*sentences, *listed]), measured, evidence, planned, validity=not expected)
+        return Finding("roles", verdict, "; ".join([*sentences, *listed]), measured, evidence, planned, validity=not bounded)
 
     def _explained(self, history: History, event: Event) -> bool:
         for fault in history.faults:
@@ -55,24 +57,6 @@ def _has_roles(history: History) -> bool:
     topology = history.run["topology"]
     databases = any(node["role"] == "database" for node in topology.get("nodes", ()))
     return bool(topology.get("expected_roles", databases))
-
-
-def _promotions(readings: list[Event]) -> Iterator[Event]:
-    """The readings at which a node had become primary; the first primary of all was so from the beginning.
-
-    A node that could not be read in between, and is primary as before, did not become it.
-    """
-    definite: dict[str, str] = {}
-    had_primary = False
-    for event in readings:
-        node, role = event["node"], event["role"]
-        if role not in ("primary", "replica"):
-            continue
-        was = definite.get(node)
-        if role == "primary" and was != "primary" and (was or had_primary):
-            yield event
-        had_primary = had_primary or role == "primary"
-        definite[node] = role
 
 
 def _sentence(event: Event) -> str:

@@ -1,9 +1,10 @@
-"""Did two nodes acknowledge writes at the same time, for how long, and how many?"""
+"""Did two nodes acknowledge writes at the same time, for how long, and how many did the deposed one acknowledge?"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,8 +12,9 @@ import numpy as np
 from harness.bounds import expectations, judge, show
 from harness.clock import SECOND_NS
 from harness.history import NOTHING, History, Operations, Outcome
-from harness.intervals import overlaps
-from harness.verdict import Finding, Measured, Verdict
+from harness.intervals import overlaps, promotions
+from harness.recording import LATE_OK
+from harness.verdict import Finding, Measured, Verdict, count
 
 NODE = "node:"
 TOGETHER_S = 1.0  # acknowledgements of one node no further apart belong together
@@ -39,9 +41,13 @@ class SplitBrain:
 
     Without a bound in the scenario, a split brain that is proven FAILs; one that merely cannot be excluded, because a
     switch was quicker than the probes can tell, is only noted.
+
+    `zombie_writes` counts what a node acknowledged to its prober after another one was seen to have become primary, late
+    answers included: a client that waits on a frozen primary is told ok when it wakes. Probers ask seldom, so a
+    client that writes more will have had more of them; which of them are lost is another matter.
     """
 
-    metrics: ClassVar[Mapping[str, str]] = {"split_brain": "s"}
+    metrics: ClassVar[Mapping[str, str]] = {"split_brain": "s", "zombie_writes": "count"}
 
     def check(self, history: History) -> Finding:
         expected = expectations(history, self.metrics)
@@ -54,11 +60,17 @@ class SplitBrain:
             return Finding("split_brain", verdict, "; ".join(["no node was asked directly to write", *said]))
         reigns = [reign for name in asked for reign in _reigns(name.removeprefix(NODE), probes.where(endpoint=name))]
         evidence = _evidence(reigns, probes)
-        measured = {"split_brain": _measure(reigns, proven=bool(evidence))}
+        zombies = list(_zombies(history, probes))
+        asked_for_roles = bool(history.named("role"))
+        measured = {
+            "split_brain": _measure(reigns, proven=bool(evidence)),
+            "zombie_writes": count(sum(row["writes"] for row in zombies)) if asked_for_roles else Measured(None, "count"),
+        }
         verdict, sentences = judge(measured, expected)
-        if not expected and evidence:
+        if evidence and not any(one.metric == "split_brain" for one in expected):
             verdict = Verdict.FAIL
-        return Finding("split_brain", verdict, _summary(measured["split_brain"], sentences, evidence), measured, evidence)
+        summary = _summary(measured["split_brain"], sentences, evidence)
+        return Finding("split_brain", verdict, "; ".join([summary, *map(_told, zombies)]), measured, [*evidence, *zombies])
 
 
 def _reigns(node: str, probes: Operations) -> list[Reign]:
@@ -112,6 +124,38 @@ def _evidence(reigns: Sequence[Reign], probes: Operations) -> list[dict[str, Any
                 }
             )
     return rows
+
+
+def _zombies(history: History, probes: Operations) -> Iterator[dict[str, Any]]:
+    """A row for each node and each promotion of another one after which it went on acknowledging writes."""
+    late = probes.mask(error=LATE_OK)
+    ok = (probes["outcome"] == Outcome.OK) | late
+    when = np.where(late, probes["answered"], probes["ended"])
+    promoted = list(promotions(history))
+    for event, following in pairwise([*promoted, None]):
+        assert event is not None, "only the last one is followed by none"
+        reign = ok & (when > event.at) & (when <= (history.end if following is None else following.at))
+        for name in sorted(set(probes.names["endpoint"])):
+            of_node = reign & probes.mask(endpoint=name)
+            if of_node.any() and name.removeprefix(NODE) != event["node"]:
+                yield {
+                    "node": name.removeprefix(NODE),
+                    "deposed_by": event["node"],
+                    "deposed_at_s": event.at / SECOND_NS,
+                    "writes": int(of_node.sum()),
+                    "late": int((of_node & late).sum()),
+                    "from_s": int(when[of_node].min()) / SECOND_NS,
+                    "to_s": int(when[of_node].max()) / SECOND_NS,
+                }
+
+
+def _told(zombie: Mapping[str, Any]) -> str:
+    over_ms = (zombie["to_s"] - zombie["from_s"]) * 1000
+    late = f", {zombie['late']} of them late answers," if zombie["late"] else ""
+    return (
+        f"{zombie['node']} acknowledged {zombie['writes']} writes{late} within {over_ms:.0f} ms from {zombie['from_s']:.2f} s "
+        f"on, though {zombie['deposed_by']} had been primary since {zombie['deposed_at_s']:.2f} s"
+    )
 
 
 def _acknowledged(probes: Operations, node: str, start: int, stop: int) -> Operations:

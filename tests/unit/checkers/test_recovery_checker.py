@@ -84,6 +84,39 @@ def test_a_change_is_recovered_from_as_a_fault_is() -> None:
     assert "switchover: the first acknowledged write came 2.00 s after the effect" in finding.notes
 
 
+def test_recovery_after_healing_runs_from_the_healing_to_stable_service() -> None:
+    finding = judged(Run().fault(9, 15).probes((10, 18)).expect("recovery_after_healing", max=4))
+    measured = found(finding, "recovery_after_healing")
+    assert finding.verdict is Verdict.PASS
+    assert measured.lower is not None
+    assert measured.upper is not None
+    assert measured.lower <= 3 <= measured.upper
+    assert measured.upper - measured.lower < 0.1
+
+
+def test_service_that_was_stable_before_the_healing_needed_none() -> None:
+    finding = judged(Run().fault(9, 15).probes((10, 12)).expect("recovery_after_healing", max=0))
+    assert (finding.verdict, found(finding, "recovery_after_healing").upper) == (Verdict.PASS, 0)
+
+
+def test_healing_that_does_not_bring_service_back_fails() -> None:
+    finding = judged(Run(end=90).fault(9, 20).probes((10, 99)).expect("recovery_after_healing", max=60))
+    measured = found(finding, "recovery_after_healing")
+    assert (finding.verdict, measured.upper) == (Verdict.FAIL, None)
+    assert measured.lower is not None
+    assert measured.lower >= 69
+
+
+def test_an_outage_that_the_healing_brought_about_counts() -> None:
+    finding = judged(Run().fault(9, 15).probes((15.5, 17)))
+    assert found(finding, "recovery_after_healing").value == pytest.approx(2, abs=0.05)
+
+
+def test_recovery_after_healing_of_a_fault_that_was_never_healed_is_unknown() -> None:
+    finding = judged(Run().fault(9, None).probes((10, 12)).expect("recovery_after_healing", max=60))
+    assert finding.verdict is Verdict.UNKNOWN
+
+
 def test_redundancy_is_back_with_the_first_healthy_word_after_healing() -> None:
     run = Run().fault(10, 15).probes((10, 12)).event(11, "cluster", healthy=True)
     run.event(16, "cluster", healthy=False).event(18, "cluster", healthy=True)

@@ -40,6 +40,17 @@ def test_a_bounded_number_of_unplanned_changes_is_judged() -> None:
     assert judged(roles(Run(), (12, "pg-b", "primary")).expect("unplanned_role_changes", max=1)).verdict is Verdict.PASS
 
 
+def test_every_change_counts_whether_a_fault_explains_it_or_not() -> None:
+    run = roles(Run(end=90).fault(9, 15), (12, "pg-b", "primary"), (16, "pg-a", "replica"), (40, "pg-a", "primary"))
+    assert found(judged(run), "role_changes").value == 2
+    assert judged(run.expect("role_changes", max=1)).verdict is Verdict.FAIL
+
+
+def test_a_bound_on_all_changes_does_not_excuse_an_unplanned_one() -> None:
+    finding = judged(roles(Run(), (12, "pg-b", "primary")).expect("role_changes", max=3))
+    assert (finding.verdict, finding.validity) == (Verdict.UNKNOWN, True)
+
+
 def test_a_fault_that_cannot_change_roles_explains_nothing() -> None:
     run = Run().fault(9, 15, kind="latency", changes_roles=False)
     assert judged(roles(run, (12, "pg-b", "primary"))).verdict is Verdict.UNKNOWN

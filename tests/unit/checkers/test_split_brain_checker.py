@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from harness.checkers.split_brain import SplitBrain
+from harness.recording import LATE_OK
 from harness.verdict import Finding, Verdict
-from tests.unit.histories import FAILED, OK, Run, found
+from tests.unit.histories import FAILED, OK, UNKNOWN, Run, found
 
 
 def node(run: Run, name: str, *reigns: tuple[float, float]) -> Run:
@@ -65,6 +66,41 @@ def test_a_frozen_primary_that_acknowledges_one_buffered_write_is_found() -> Non
     finding = judged(node(node(Run(), "pg-a", (0, 10), (20, 20.05)), "pg-b", (12, 30)))
     assert finding.verdict is Verdict.FAIL
     assert finding.evidence[0]["writes"]["pg-a"] == 1
+
+
+def zombie(woken: tuple[float, float], *, late: bool = False) -> Run:
+    """pg-a is frozen at 10 s, pg-b is promoted at 12 s, pg-a wakes later: it may answer what it was asked before, too."""
+    run = node(node(Run(), "pg-a", (0, 10), woken), "pg-b", (12, 30))
+    if late:
+        run.operation(9.99, UNKNOWN, takes=0.5, answered=woken[0], lane="kept", kind="probe_write",
+                      endpoint="node:pg-a", error=LATE_OK)  # fmt: skip
+    return run.role(0, "pg-a", "primary").role(0, "pg-b", "replica").role(12, "pg-b", "primary")
+
+
+def test_what_a_woken_zombie_acknowledged_is_counted_with_its_late_answers() -> None:
+    finding = judged(zombie((20, 20.35), late=True))
+    assert found(finding, "zombie_writes").value == 5
+    assert finding.summary.endswith(
+        "pg-a acknowledged 5 writes, 1 of them late answers, within 302 ms from 20.00 s on, "
+        "though pg-b had been primary since 12.00 s"
+    )
+    assert judged(zombie((20, 20.35)).expect("zombie_writes", max=0)).verdict is Verdict.FAIL
+
+
+def test_a_late_answer_alone_proves_no_two_primaries_at_once() -> None:
+    finding = judged(zombie((20, 20), late=True))
+    assert (finding.verdict, found(finding, "zombie_writes").value) == (Verdict.PASS, 1)
+    assert judged(zombie((20, 20), late=True).expect("zombie_writes", max=0)).verdict is Verdict.FAIL
+
+
+def test_a_primary_that_was_promoted_again_is_no_zombie() -> None:
+    run = node(node(Run(), "pg-a", (0, 10), (20, 30)), "pg-b", (12, 19))
+    run.role(0, "pg-a", "primary").role(12, "pg-b", "primary").role(19.5, "pg-a", "replica").role(19.9, "pg-a", "primary")
+    assert found(judged(run.expect("zombie_writes", max=0)), "zombie_writes").value == 0
+
+
+def test_zombies_cannot_be_told_without_roles() -> None:
+    assert judged(failover((15, 30)).expect("zombie_writes", max=0)).verdict is Verdict.UNKNOWN
 
 
 def test_the_same_node_again_is_no_split_brain() -> None:
