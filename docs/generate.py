@@ -42,6 +42,8 @@ METRICS = {
     "write_p99": "99th percentile of the same",
     "read_p50": "median latency of acknowledged reads, from their intended start",
     "read_p99": "99th percentile of the same",
+    "longest_wait": "the longest that a client of a workload waited for one answer, by kind of client",
+    "past_deadline": "by how much a client overran the deadline that it keeps by itself",
     "errors": "operations that failed or whose outcome is unknown, by error class",
     "role_changes": "how often a node became primary, from the steady state on",
     "unplanned_role_changes": "how often a node became primary without a fault that could have caused it",

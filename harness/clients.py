@@ -167,7 +167,7 @@ class Clients:
         client = self.topology.client_config(zone)
         endpoints = self.endpoints(zone)
         asked = [(name, endpoint.host, endpoint.port, PROBES[name]) for name, endpoint in endpoints.items()]
-        own = next(node.spec for node in self.cluster.nodes.values() if node.spec.role == "database" and node.spec.zone == zone)
+        own = next(node for node in self._databases() if node.zone == zone)
         asked.append((f"node:{own.name}", own.address, client["direct_port"], PROBES["node"]))
         targets = [
             {
@@ -210,12 +210,16 @@ class Clients:
                     for name, endpoint in endpoints.items()
                 },
                 "login": self._login(zone, endpoints["writer"]),
+                "direct": self._login(zone, host=",".join(node.address for node in self._databases())),
             }  # fmt: skip
 
     def _ui_port(self, zone: str, order: int) -> int:
         """The port of Locust's web UI for the zone's process of a workload; 0 where programs on the host could not reach it."""
         port = LOCUST_UI + order
         return port if port in self.cluster.client(zone).spec.published else 0
+
+    def _databases(self) -> list[NodeSpec]:
+        return [node.spec for node in self.cluster.nodes.values() if node.spec.role == "database"]
 
     def _put_along(self, name: str, files: Mapping[str, Path]) -> str:
         """Copies a workload's files to where client nodes see them, and reports keep them; returns the folder there."""
@@ -244,7 +248,7 @@ class Clients:
 
     def final_reads(self) -> None:
         """Reads everything on every database node, each from its own zone, into the history."""
-        nodes = [node.spec for node in self.cluster.nodes.values() if node.spec.role == "database"]
+        nodes = self._databases()
         workloads = [{"workload": w.use, "options": dataclasses.asdict(w.options)} for w in self.workloads]
 
         def read(spec: NodeSpec) -> None:

@@ -95,13 +95,17 @@ class Session:
 
 @dataclass
 class Context:
-    """What the users of one process share; `base` begins its unique values."""
+    """What the users of one process share; `base` begins its unique values.
+
+    `login` leads to the writer endpoint, `direct` to every database's own address.
+    """
 
     workload: Any
     recorder: Recorder
     random: random.Random
     base: int
     login: dict[str, Any]
+    direct: dict[str, Any]
     users: int
     interval_ns: int
     slot: Callable[[int], int]  # a user's number → its first intended start, ns after the schedule's
@@ -197,7 +201,7 @@ def user_class(context: Context) -> type[locust.User]:
 
 
 class ScheduledUsers:
-    """The users of one of the harness's own workloads."""
+    """The users of one of the harness's own workloads, nearly all of which keep a schedule."""
 
     about: ClassVar[dict[str, str]] = {}
 
@@ -207,12 +211,13 @@ class ScheduledUsers:
         apart = config["users"] * config["processes"]
         self._context = Context(
             workload, recorder, random.Random(config["seed"]), (FIRST_NUMBER + config["number"]) * VALUES_PER_PROCESS,
-            config["login"], config["users"], interval_ns,
+            config["login"], config["direct"], config["users"], interval_ns,
             # Evenly over the interval, the zones' users between each other's: no bursts of our own making.
             slot=lambda user: interval_ns * (user * config["processes"] + config["place"]) // apart,
             folder=Path(config["folder"]),
         )  # fmt: skip
-        self.environment = Environment(user_classes=[user_class(self._context)], stop_timeout=2)
+        own = getattr(workload, "user_class", user_class)  # a workload may bring users that keep no schedule of ours
+        self.environment = Environment(user_classes=[own(self._context)], stop_timeout=2)
 
     def start(self, runner: Any) -> None:
         runner.start(self._context.users, spawn_rate=self._context.users)

@@ -201,9 +201,23 @@ def _first_event(scenario: Scenario, topology: Topology, runtime: str, seed: int
         "started_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "probes": PROBES,
         "sets": {"probe_write": "probe", **{kind: name for work in workloads for kind, name in work.sets.items()}},
+        "deadlines": _deadlines(workloads),
         "invariants": {name: value for work in workloads for name, value in work.invariants().items()},
         "versions": _own_versions(),
     }
+
+
+def _deadlines(workloads: Sequence[Any]) -> dict[str, float]:
+    """Lane → the deadline, in seconds, that the clients of these workloads keep by themselves; none for a lane where some do not.
+
+    Users that keep a schedule give an operation up at its deadline. Those of a Locust file do as they please.
+    """
+    scheduled = [work for work in workloads if hasattr(work, "mix")]
+    brought = [work for work in workloads if hasattr(work, "deadlines")]
+    kept = {lane: limit for work in brought for lane, limit in work.deadlines().items()}
+    if scheduled and len(scheduled) + len(brought) == len(workloads):
+        kept["workload"] = max(work.deadline_s for work in scheduled)
+    return kept
 
 
 def _own_versions() -> dict[str, str]:

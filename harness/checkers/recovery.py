@@ -27,7 +27,7 @@ class Recovery:
         fired = [fault for fault in history.faults if fault.injecting is not None]
         kept = [lane for lane in lanes(history, "writer", reads=False) if lane.lane == "kept"]
         service = {fault.id: _service(history, fault, kept) for fault in fired}
-        healed = {fault.id: _after_healing(history, fault, kept) for fault in fired}
+        healed = {fault.id: _after_healing(history, fault, kept) for fault in fired if not fault.change}
         redundancy = {fault.id: _redundancy(history, fault, kept) for fault in fired}
         measured = {
             "recovery": _worst(service),

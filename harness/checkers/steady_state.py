@@ -12,6 +12,7 @@ from harness.intervals import PROBE_LANES, deadline_s, during
 from harness.verdict import Finding, Verdict
 
 DEFAULT_SHARE = 0.999
+LANES = (*PROBE_LANES, "workload")  # not clients that take their time
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class SteadyState:
         asked = history.operations
         nodes = [name for name in asked.names["endpoint"] if name.startswith("node:")]
         held_back = (asked["outcome"] == Outcome.NOT_SENT) & asked.mask(lane=PROBE_LANES)
-        asked = during(asked.at(~asked.mask(endpoint=nodes) & ~held_back), (begin, end))
+        asked = during(asked.at(asked.mask(lane=LANES) & ~asked.mask(endpoint=nodes) & ~held_back), (begin, end))
         doubts = list(_doubts(history, asked))
         if doubts:
             return Finding("steady_state", Verdict.UNKNOWN, "before any fault " + "; ".join(doubts), validity=True)

@@ -41,6 +41,8 @@ METRICS = {
     "write_p99": ("Write latency p99", "99 of 100 writes were faster, by intended start"),
     "read_p50": ("Read latency p50", "half of the reads were faster, by intended start"),
     "read_p99": ("Read latency p99", "99 of 100 reads were faster, by intended start"),
+    "longest_wait": ("Longest wait", "of one client for one answer, errors included, by kind of client and where it connects"),
+    "past_deadline": ("Past deadline", "by how much a client overran the deadline that it keeps by itself"),
     "errors": ("Errors", "operations that ended with an error"),
     "role_changes": ("Role changes", "how often another node became primary"),
     "unplanned_role_changes": ("Unplanned role changes", "a new primary without a fault that could cause it"),
