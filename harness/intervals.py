@@ -205,14 +205,36 @@ def episode(kept: Sequence[Lane], fault: FaultRecord, end: int) -> list[Gap]:
     """
     if fault.injecting is None:
         return []
+
+    def earlier(gap: Gap, injecting: int) -> bool:
+        return gap.failing_from is not None and gap.failing_from < injecting - gap.allowance - MILLISECOND_NS
+
+    gaps = [gap for lane in kept for gap in lane.outages if not earlier(gap, fault.injecting)]
+    return _linked(gaps, fault.injecting, end if fault.healed is None else fault.healed, end)
+
+
+def aftermath(kept: Sequence[Lane], fault: FaultRecord, end: int) -> list[Gap]:
+    """The outages in any of the lanes that the healing of a fault did not end, or brought about, until all were stable.
+
+    A fault that service had come to terms with can still be felt when it is healed: whoever comes back has to find its place.
+    """
+    if fault.healed is None:
+        return []
+    healing = fault.healed if fault.healing is None else fault.healing
+    return _linked([gap for lane in kept for gap in lane.outages], healing, fault.healed, end)
+
+
+def _linked(gaps: Sequence[Gap], since: int, first_until: int, end: int) -> list[Gap]:
+    """The gaps that close after `since`, in order: the first begins at most `SETTLED_S` after `first_until`, the next ones
+    at most as long after those before were over.
+    """
     settled = int(SETTLED_S * SECOND_NS)
-    horizon = (end if fault.healed is None else fault.healed) + settled
+    horizon = first_until + settled
     over = 0
     found: list[Gap] = []
-    for gap in sorted((gap for lane in kept for gap in lane.outages), key=lambda gap: gap.begins):
+    for gap in sorted(gaps, key=lambda gap: gap.begins):
         closes = end if gap.first_ok is None else gap.first_ok
-        earlier = gap.failing_from is not None and gap.failing_from < fault.injecting - gap.allowance - MILLISECOND_NS
-        if earlier or closes <= fault.injecting:
+        if closes <= since:
             continue
         if gap.begins > horizon:
             break

@@ -9,7 +9,7 @@ from typing import ClassVar
 from harness.bounds import expectations, judge, show
 from harness.clock import SECOND_NS
 from harness.history import FaultRecord, History
-from harness.intervals import SETTLED_S, Gap, Lane, episode, lanes
+from harness.intervals import SETTLED_S, Gap, Lane, aftermath, episode, lanes
 from harness.verdict import Finding, Measured, between
 
 
@@ -72,7 +72,7 @@ def _service(history: History, fault: FaultRecord, kept: Sequence[Lane]) -> Meas
 def _after_healing(history: History, fault: FaultRecord, kept: Sequence[Lane]) -> Measured:
     if fault.healed is None or not kept or any(lane.unusable for lane in kept):
         return Measured(None, "s")
-    gaps = _gaps(history, fault, kept)
+    gaps = aftermath(kept, fault, history.end)
     if not gaps:
         return Measured(0.0, "s", 0.0, 0.0)
     return _until_stable(history, gaps, fault.healed if fault.healing is None else fault.healing, fault.healed)

@@ -113,6 +113,12 @@ def test_an_outage_that_the_healing_brought_about_counts() -> None:
     assert found(finding, "recovery_after_healing").value == pytest.approx(2, abs=0.05)
 
 
+def test_so_does_one_after_service_had_been_stable_while_the_fault_was_still_there() -> None:
+    finding = judged(Run(end=90).fault(9, 40).probes((10, 20), (41, 43), (46, 50)))
+    assert found(finding, "recovery").value == pytest.approx(10, abs=0.05)
+    assert found(finding, "recovery_after_healing").value == pytest.approx(10, abs=0.05)
+
+
 def test_recovery_after_healing_of_a_fault_that_was_never_healed_is_unknown() -> None:
     finding = judged(Run().fault(9, None).probes((10, 12)).expect("recovery_after_healing", max=60))
     assert finding.verdict is Verdict.UNKNOWN
