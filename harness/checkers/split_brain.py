@@ -77,7 +77,9 @@ def _reigns(node: str, probes: Operations) -> list[Reign]:
     ok = probes.at(probes["outcome"] == Outcome.OK)
     ok = ok.at(np.argsort(ok["started"], kind="stable"))
     others = probes.at((probes["outcome"] != Outcome.OK) & (probes["ended"] != NOTHING))
-    refused_from, refused_to = np.sort(others["started"]), np.sort(others["ended"])
+    # One that was answered late was waiting until then: whoever was frozen acknowledged nothing meanwhile.
+    waited_until = np.where(others["answered"] != NOTHING, others["answered"], others["started"])
+    refused_from, refused_to = np.sort(waited_until), np.sort(others["ended"])
     apart = np.flatnonzero(np.diff(ok["started"]) > TOGETHER_S * SECOND_NS) + 1
     reigns = []
     for part in np.split(np.arange(len(ok)), apart) if len(ok) else ():
@@ -108,9 +110,9 @@ def _evidence(reigns: Sequence[Reign], probes: Operations) -> list[dict[str, Any
     """A row for each time in which one node acknowledged a write between two acknowledgements of another."""
     rows = []
     for one in reigns:
-        for other in reigns:
-            within = _acknowledged(probes, other.node, one.surely_from, one.surely_to) if other.node != one.node else None
-            if within is None or not len(within):
+        for other in sorted({reign.node for reign in reigns} - {one.node}):
+            within = _acknowledged(probes, other, one.surely_from, one.surely_to)
+            if not len(within):
                 continue
             start, stop = int(within["started"].min()), int(within["ended"].max())
             rows.append(
@@ -118,7 +120,7 @@ def _evidence(reigns: Sequence[Reign], probes: Operations) -> list[dict[str, Any
                     "from_s": start / SECOND_NS,
                     "to_s": stop / SECOND_NS,
                     "writes": {
-                        other.node: len(within),
+                        other: len(within),
                         one.node: len(_acknowledged(probes, one.node, start, stop)),
                     },
                 }

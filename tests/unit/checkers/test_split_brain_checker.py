@@ -93,6 +93,19 @@ def test_a_late_answer_alone_proves_no_two_primaries_at_once() -> None:
     assert judged(zombie((20, 20), late=True).expect("zombie_writes", max=0)).verdict is Verdict.FAIL
 
 
+def test_a_frozen_node_acknowledged_nothing_until_its_late_answers() -> None:
+    run = zombie((20, 20.35))  # probes that it left unanswered would else be the last word on when it began again
+    run.rows = [row for row in run.rows if row["endpoint"] != "node:pg-a" or not 10.5 < row["intended"] / 1e9 < 20]
+    assert found(judged(run), "split_brain").upper == pytest.approx(8.5, abs=0.05)
+    run.operation(10.5, UNKNOWN, takes=0.5, answered=19.99, lane="kept", kind="probe_write", endpoint="node:pg-a", error=LATE_OK)
+    assert found(judged(run), "split_brain").upper == pytest.approx(0.4, abs=0.05)
+
+
+def test_an_overlap_is_told_once_for_each_reign() -> None:
+    run = node(node(Run(), "pg-a", (0, 10), (20, 23)), "pg-b", (12, 30))
+    assert len(judged(run).evidence) == 2  # what pg-a acknowledged in pg-b's time, and the other way round
+
+
 def test_a_primary_that_was_promoted_again_is_no_zombie() -> None:
     run = node(node(Run(), "pg-a", (0, 10), (20, 30)), "pg-b", (12, 19))
     run.role(0, "pg-a", "primary").role(12, "pg-b", "primary").role(19.5, "pg-a", "replica").role(19.9, "pg-a", "primary")
