@@ -54,8 +54,9 @@ class Operations:
     `ended`, `answered` in ns since the origin (-1: never; `answered` is a late answer, past the deadline that
     ended the record, given only where it proves that nothing answered before); `client`, `payload` (uint32,
     0 for none), `outcome` (uint8, see Outcome). Words, as codes (int32) into `names[column]`: `process`,
-    `zone` (the client's), `lane` (`workload`, `kept`, `fresh`), `kind` (`read`, `read …` is a read; all others write),
-    `endpoint` (`writer`, `reader`, or `node:<name>` for a node asked directly), `error` (class, `` for none).
+    `zone` (the client's), `lane` (`workload`, `kept`, `fresh`, `client:<kind>` for one that is never cut short), `kind` (`read`,
+    `read …` is a read; all others write), `endpoint` (`writer`, `reader`, `direct` for a driver that knows every
+    database's address, `node:<name>` for a node asked directly), `error` (class, `` for none).
     """
 
     columns: Mapping[str, Array]
