@@ -236,7 +236,7 @@ def in_words(result: Plain) -> list[str]:
     """What happened and what clients lost, in sentences for someone who knows none of the terms."""
     known = metrics(result)
     told = [*_faults_in_words(faults(result)), *_changes_in_words(changes(result))]
-    return [*told, *_outage_in_words(known), *_loss_in_words(known)]
+    return [*told, *_roles_in_words(known), *_outage_in_words(known), *_waits_in_words(known), *_loss_in_words(known)]
 
 
 def faults(result: Plain) -> list[Plain]:
@@ -284,6 +284,21 @@ def _changes_in_words(changes: Sequence[Plain]) -> Iterator[str]:
             doubt = "" if change["witnessed"] else " Nobody else saw that: what follows need not be its effect."
             times = f"was begun at {number(began, 's')} and done at {number(done, 's')}"
             yield f"The {change_of(change)} {times}: {change.get('said')}.{doubt}"
+
+
+def _roles_in_words(known: Mapping[str, Measured]) -> Iterator[str]:
+    changed = known.get("role_changes")
+    if changed and changed.value is not None:
+        times = {0: "The primary stayed the same.", 1: "Another node became primary."}
+        yield times.get(int(changed.value), f"The primary changed {number(changed.value, 'count')} times.")
+
+
+def _waits_in_words(known: Mapping[str, Measured]) -> Iterator[str]:
+    """Of clients that are never cut short, as far as there are any: those of other workloads give up at their deadline."""
+    waits = known.get("longest_wait")
+    if waits and any(not kind.startswith("workload ") for kind in waits.by):
+        worst = next((kind for kind, one in waits.by.items() if (one.value, one.upper) == (waits.value, waits.upper)), "")
+        yield f"The client that waited longest for one answer ({worst}) waited for {shown(waits)}."
 
 
 def _outage_in_words(known: Mapping[str, Measured]) -> Iterator[str]:

@@ -74,6 +74,25 @@ def test_the_sentences_say_what_was_hit_how_long_and_what_was_lost() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [(0, "The primary stayed the same."), (1, "Another node became primary."), (2, "The primary changed 2 times.")],
+)
+def test_whether_the_primary_changed_is_said(changes: int, said: str) -> None:
+    assert _shown.in_words(result([], role_changes=sample.measured(changes, "count", changes, changes))) == [said]
+
+
+def test_who_waited_longest_is_said_of_clients_that_nobody_cuts_short() -> None:
+    own = sample.measured(1.0, "s", 1.0, 1.0)
+    hung = sample.measured(85.0, "s", 85.0, None)
+    both = sample.measured(85.0, "s", 85.0, None, **{"workload writer": own, "default direct": hung})
+    assert _shown.in_words(result([], longest_wait=both)) == [
+        "The client that waited longest for one answer (default direct) waited for ≥ 85.00 s (not over when measuring ended)."
+    ]
+    alone = sample.measured(1.0, "s", 1.0, 1.0, **{"workload writer": own})
+    assert _shown.in_words(result([], longest_wait=alone)) == []
+
+
 def test_the_sentences_do_not_claim_a_fault_that_was_not_seen_or_did_not_fire() -> None:
     unseen = sample.result("unknown")
     assert "not witnessed" in _shown.in_words(unseen)[0]
