@@ -153,10 +153,10 @@ def _zombies(history: History, probes: Operations) -> Iterator[dict[str, Any]]:
 
 def _told(zombie: Mapping[str, Any]) -> str:
     over_ms = (zombie["to_s"] - zombie["from_s"]) * 1000
-    late = f", {zombie['late']} of them late answers," if zombie["late"] else ""
+    late = f" ({zombie['late']} of them late answers)" if zombie["late"] else ""
     return (
-        f"{zombie['node']} acknowledged {zombie['writes']} writes{late} within {over_ms:.0f} ms from {zombie['from_s']:.2f} s "
-        f"on, though {zombie['deposed_by']} had been primary since {zombie['deposed_at_s']:.2f} s"
+        f"{zombie['node']} acknowledged {zombie['writes']} of its prober's writes{late} within {over_ms:.0f} ms "
+        f"from {zombie['from_s']:.2f} s on, though {zombie['deposed_by']} had been primary since {zombie['deposed_at_s']:.2f} s"
     )
 
 

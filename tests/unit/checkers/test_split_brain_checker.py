@@ -81,7 +81,7 @@ def test_what_a_woken_zombie_acknowledged_is_counted_with_its_late_answers() -> 
     finding = judged(zombie((20, 20.35), late=True))
     assert found(finding, "zombie_writes").value == 5
     assert finding.summary.endswith(
-        "pg-a acknowledged 5 writes, 1 of them late answers, within 302 ms from 20.00 s on, "
+        "pg-a acknowledged 5 of its prober's writes (1 of them late answers) within 302 ms from 20.00 s on, "
         "though pg-b had been primary since 12.00 s"
     )
     assert judged(zombie((20, 20.35)).expect("zombie_writes", max=0)).verdict is Verdict.FAIL
