@@ -16,9 +16,10 @@ from harness.verdict import Finding, Measured, between
 @dataclass(frozen=True)
 class Recovery:
     """`recovery`: from the first failing write probe after the injection (else the injection) until, in every client
-    zone, writes are acknowledged and none fails for 5 s. `recovery_after_healing`: from the healing until then, 0 when
-    service was stable by itself before. `redundancy_recovery`: from the effect to the first `cluster` event that says
-    healthy after the fault was healed. The worst fault is the headline; `by` has each, if several.
+    zone, writes are acknowledged and none fails for 5 s. `recovery_after_healing`: from the healing (of a change, from
+    when it was done) until then, 0 when service was stable by itself before. `redundancy_recovery`: from the effect to the
+    first `cluster` event that says healthy after the fault was healed. The worst fault is the headline; `by` has
+    each, if several.
     """
 
     metrics: ClassVar[Mapping[str, str]] = {"recovery": "s", "recovery_after_healing": "s", "redundancy_recovery": "s"}
@@ -27,7 +28,7 @@ class Recovery:
         fired = [fault for fault in history.faults if fault.injecting is not None]
         kept = [lane for lane in lanes(history, "writer", reads=False) if lane.lane == "kept"]
         service = {fault.id: _service(history, fault, kept) for fault in fired}
-        healed = {fault.id: _after_healing(history, fault, kept) for fault in fired if not fault.change}
+        healed = {fault.id: _after_healing(history, fault, kept) for fault in fired}
         redundancy = {fault.id: _redundancy(history, fault, kept) for fault in fired}
         measured = {
             "recovery": _worst(service),
