@@ -59,7 +59,7 @@ def changes(before: Seen | None, now: Seen, longest: dict[str, float]) -> Iterat
     """What became different, in a sentence each; `longest` keeps how long each zone's outage has been."""
     for node, role in now.roles.items():
         if before is not None and before.roles.get(node) not in (None, role):
-            yield f"{node} says that it is {role}"
+            yield f"{node} says that it is {role}" if role in ("primary", "replica") else f"{node} is {role}"
     for zone, seen in now.zones.items():
         if seen.silent_s is not None and seen.silent_s >= OUTAGE_S:
             if zone not in longest:
@@ -119,7 +119,7 @@ class Shown:
         longest: dict[str, float] = {}
         worst: dict[str, float] = {}
         with Live(console=self.console, auto_refresh=False, transient=True) if self.console.is_terminal else _nothing() as live:
-            while not over.wait(EVERY_S):
+            while not over.wait(EVERY_S) and not (readings.folder / "stop").exists():  # then nobody writes any more
                 seen = look(readings, zones)
                 for sentence in changes(before, seen, longest):
                     self.progress(sentence)
