@@ -44,7 +44,10 @@ class Measurement:
             self.topology, self.cluster, self.scenario.workloads, self.scenario.path_through, rng, self.session
         )  # fmt: skip
         self.readings = self.clients.readings
-        self.rng = rng
+        self.nemesis = Nemesis(
+            self.cluster, self.topology, (*self.scenario.faults, *self.scenario.changes), self.readings, self.notes, rng,
+            self.scenario.recovery.stable_for_s, self.progress,
+        )  # fmt: skip
         # On a cluster that lives on, a node's log tells of earlier measurements too.
         self._logged = {name: len(node.logs()) for name, node in self._databases()} if self.session else {}
         self.guards = Guards(self.scenario, self.cluster.zones, self.readings)
@@ -57,7 +60,7 @@ class Measurement:
         self.first_at = self.guards.first_at = self.clients.start()
         for process, url in self.clients.web_uis.items():
             self.progress(f"Locust's web UI of {process}: {url}")
-        with HostWatch(self.notes):
+        with HostWatch(self.notes), self.cluster.watched() as self.accidents:
             self._await_steady()
             self._break()
             self._await_recovery()
@@ -103,8 +106,11 @@ class Measurement:
         wait_until(lambda: self._goes_on() and now_ns() >= until, (until - now_ns()) / SECOND_NS + 10, "time to pass")
 
     def _goes_on(self) -> bool:
-        """True; raises what ends the run now: the user, a guard, or a process of probes or load that is not there any more."""
+        """True; raises what ends the run now: the user, a guard, an accident, or an end of probes or load by themselves."""
         interrupts.check()
+        for accident in self.accidents.all():
+            if accident.node is None or accident.node not in self.nemesis.touched:
+                raise ClusterError(f"{accident}, which no fault of this run did" if accident.node else str(accident))
         self.guards.check()
         return self.clients.alive()
 
@@ -113,10 +119,6 @@ class Measurement:
     def _break(self) -> None:
         """Lets the nemesis act; heals at once when a guard or the user ends the run."""
         self._phase("faults")
-        self.nemesis = Nemesis(
-            self.cluster, self.topology, (*self.scenario.faults, *self.scenario.changes), self.readings, self.notes, self.rng,
-            self.scenario.recovery.stable_for_s, self.progress,
-        )  # fmt: skip
         self.broken_at = now_ns()
         self.nemesis.start(self.broken_at)
         try:

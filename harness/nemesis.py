@@ -50,6 +50,7 @@ class Nemesis:
     progress: Callable[[str], None]
     stopping: threading.Event = field(default_factory=threading.Event)
     cut_off: set[str] = field(default_factory=set)  # zones that a network fault holds now
+    touched: set[str] = field(default_factory=set)  # nodes that a fault has hit
     _primary_before: dict[str, str] = field(default_factory=dict)
     _state: dict[str, set[str]] = field(default_factory=dict)
     _threads: list[threading.Thread] = field(default_factory=list)
@@ -105,6 +106,7 @@ class Nemesis:
         specs = [node.spec for node in self.cluster.nodes.values()]
         hit = targets.resolve(plan.target, specs, roles, self.rng, self.topology.endpoint_names)
         self._primary_before[plan.id] = _primary(roles)
+        self.touched |= set(hit.nodes)
         acts, witnesses = self._acts(plan, hit)
         self._look(plan, "before", witnesses, normal=True, within_s=BEGIN_WITHIN_S)
         self._note(plan, "injecting", hit=list(hit.names), changes_roles=plan.fault.changes_roles)

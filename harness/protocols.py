@@ -182,6 +182,24 @@ class Link(Protocol):
 # --- clusters and topologies ---------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Accident:
+    """What happened to a node that nobody did on purpose, in words; to all of them where `node` is None."""
+
+    node: str | None
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.node} {self.what}" if self.node else self.what
+
+
+class Accidents(Protocol):
+    """Looks after the nodes of a cluster."""
+
+    def all(self) -> Sequence[Accident]:
+        """Every accident since the looking began, in order."""
+
+
 class Cluster(Protocol):
     """A topology that is running."""
 
@@ -222,6 +240,9 @@ class Cluster(Protocol):
     @property
     def supervisor(self) -> str:
         """The process that removes the cluster in the end, by `harness.supervisor.identity`."""
+
+    def watched(self) -> AbstractContextManager[Accidents]:
+        """Notes whatever happens to a node by itself, for as long as the context lasts."""
 
     def versions(self) -> Mapping[str, str]:
         """What runs: each image's or server's version."""

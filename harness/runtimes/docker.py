@@ -36,6 +36,7 @@ from harness.layout import TOXIPROXY_API, Plan, client_nodes, link_ports, throug
 from harness.links.packets import Packets
 from harness.links.toxiproxy import ToxiproxyNode
 from harness.protocols import Cluster, Command, Endpoint, Group, Limits, Link, Node, NodeSpec, Paths, Progress, Ran, Topology
+from harness.runtimes.accidents import Accidents
 from harness.runtimes.engine import asked
 from harness.runtimes.engine import engine as engine  # noqa: PLC0414 (others find it here, too)
 from harness.runtimes.images import Images
@@ -55,7 +56,7 @@ CLIENT_CPU_SHARES = 32 * 1024  # a container has 1024 unless told
 # knows none of them when it is back.
 FORGETFUL = {"net.ipv4.tcp_orphan_retries": "1"}
 PACKETS = "packets"  # the node that makes packet rules; it is on the host's network and has no address
-QUIET_ROUNDS = 4  # how often, a second apart, nothing of a run must be found before it counts as removed
+QUIET_ROUNDS, ROUND_S = 4, 0.5  # how often, so long apart, nothing of a run must be found before it counts as removed
 AT_ONCE = 8  # containers started or removed at the same time
 
 # The supervisor takes Ryuk's part: it also removes packet rules, and needs no image of its own.
@@ -218,6 +219,9 @@ class DockerCluster:
 
     def link(self, zone: str, endpoint: str) -> Link:
         return self._links[zone, endpoint]
+
+    def watched(self) -> Accidents:
+        return Accidents(engine(), f"{RUN_LABEL}={self.run_id}", _named(self.run_id, ""))
 
     def versions(self) -> Mapping[str, str]:
         return self._versions
@@ -526,7 +530,7 @@ def abandon(run_id: str, progress: Progress, patience_s: float = 600) -> None:
             if str(problem) != last:
                 last = str(problem)
                 progress(f"{last}; trying again for {patience_s:g} s")
-        time.sleep(1)
+        time.sleep(ROUND_S)
 
 
 def _network_gone(network: Any) -> bool:

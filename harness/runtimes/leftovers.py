@@ -19,6 +19,7 @@ from docker.models.containers import Container
 
 from harness.links.packets import Packets
 from harness.runtimes import docker as runtime
+from harness.runtimes.engine import asked
 from harness.runtimes.images import REPOSITORY
 from harness.supervisor import is_alive
 
@@ -56,6 +57,7 @@ def _kept_by(owner: str) -> str:
     return ""
 
 
+@asked("what is left cannot be listed")
 def _owners(client: docker.DockerClient) -> Mapping[str, str]:
     """Each run of which there is a container or a network, with its owner."""
     found: dict[str, str] = {}

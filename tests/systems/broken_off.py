@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ class Run:
     process: subprocess.Popen[str]
     reports: Path
     _supervisor: str = ""
-    _id: str = ""
+    id: str = ""
 
     @property
     def report(self) -> Path:
@@ -64,24 +65,27 @@ class Run:
             except OSError:
                 continue
             if int(parent) == self.process.pid and "harness.supervisor" in words:
-                self._supervisor, self._id = identity(int(folder.name)), words[-2]
+                self._supervisor, self.id = identity(int(folder.name)), words[-2]
 
     def left(self) -> list[str]:
         """What there still is of the run: containers, networks, its supervisor."""
         from harness.runtimes.docker import RUN_LABEL, engine
 
-        if not self._id:
+        if not self.id:
             return []
-        mine: dict[str, str | list[str] | bool] = {"label": f"{RUN_LABEL}={self._id}"}
+        mine: dict[str, str | list[str] | bool] = {"label": f"{RUN_LABEL}={self.id}"}
         client = engine()
-        found = [str(one.name) for one in client.containers.list(all=True, sparse=True, ignore_removed=True, filters=mine)]
+        found = [str(one.name) for one in client.containers.list(all=True, ignore_removed=True, filters=mine)]
         found += [str(network.name) for network in client.networks.list(filters=mine)]
         return found + (["its supervisor"] if is_alive(self._supervisor) else [])
 
     def gone_within(self, seconds: float) -> float:
         """How long it takes, from now, until nothing is left of the run; fails when it takes longer than `seconds`."""
-        began = now_ns()
-        wait_until(lambda: not self.left(), seconds, "everything of the run to be gone", every_s=0.2)
+        began, still = now_ns(), [""]
+        while still:
+            still = self.left()
+            assert (now_ns() - began) / 1e9 < seconds, f"left after {seconds:g} s: {', '.join(still)}"
+            time.sleep(0.1)
         return (now_ns() - began) / 1e9
 
 
