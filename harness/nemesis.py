@@ -115,17 +115,27 @@ class Nemesis:
                 healing.enter_context(act())
             injected = self._note(plan, "injected")
             self.progress(f"{plan.id}: {plan.kind} injected at {', '.join(hit.names)}")
+            problem = self._hold(plan, witnesses, injected)
+            self._note(plan, "healing")
+        self._note(plan, "healed")
+        self.cut_off -= set(hit.zones)
+        self.progress(f"{plan.id}: healed")
+        if problem:
+            raise problem
+        self._look(plan, "after", witnesses, normal=True, within_s=AFTER_WITHIN_S)
+
+    def _hold(self, plan: FaultPlan, witnesses: Sequence[Witness], injected: int) -> HarnessError | None:
+        """Looks on until the fault is to be healed; returns what kept it from doing so, such as a node that is gone."""
+        try:
             shown = self._look(plan, "begin", witnesses, within_s=BEGIN_WITHIN_S)
             self.progress(f"{plan.id}: " + ("its effect is witnessed" if shown else "nobody can see its effect"))
             self._await_end(plan, injected)
             self._look(plan, "end", witnesses)
             if length_s := plan.for_s:
                 self._wait(lambda: now_ns() >= injected + length_s * SECOND_NS, every_s=0.001)
-            self._note(plan, "healing")
-        self._note(plan, "healed")
-        self.cut_off -= set(hit.zones)
-        self.progress(f"{plan.id}: healed")
-        self._look(plan, "after", witnesses, normal=True, within_s=AFTER_WITHIN_S)
+        except HarnessError as problem:
+            return problem
+        return None
 
     def _acts(
         self, plan: FaultPlan, hit: targets.Resolved

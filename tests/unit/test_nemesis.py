@@ -84,6 +84,16 @@ class Seen:
         return "broken" if self.fault.now else "whole"
 
 
+@dataclass(frozen=True)
+class LostSight(Seen):
+    """One that is gone while the fault is in force."""
+
+    def look(self) -> str:
+        if self.fault.now:
+            raise ClusterError("the bystander is gone")
+        return "whole"
+
+
 @dataclass
 class Broken:
     """A fault that counts what it broke and healed, and may fail in the act."""
@@ -214,6 +224,18 @@ def test_a_fault_that_fails_while_it_is_injected_is_healed_and_makes_the_run_unk
     assert str(problem) in found.summary
     assert fault.now == []
     assert fault.healed == ["db-az-b"], "the second was never begun"
+
+
+def test_a_fault_whose_witness_is_gone_is_healed_and_noted_as_such(tmp_path: Path) -> None:
+    class Gone(Broken):
+        def witnesses_on_node(self, cluster: Cluster, node: Node) -> Sequence[Looking]:
+            return [LostSight(self)]
+
+    fault = Gone()
+    told = carried_out(tmp_path, [plan(fault, "writer", for_s=600)], HEALTHY)
+    assert fault.healed == ["db-az-a"], "at once, and not after ten minutes"
+    assert told.faults[0].healed is not None
+    assert "failed: the bystander is gone" in judged(told).summary
 
 
 def test_stopping_heals_at_once_what_would_have_lasted_for_minutes(tmp_path: Path) -> None:
