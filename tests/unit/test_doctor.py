@@ -67,9 +67,9 @@ def broken_engine(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, answering: Callable[[bytes], int], tmp_path: Path
 ) -> None:
     """Every way in which no engine answers where DOCKER_HOST says that there is one."""
-    from harness.runtimes import docker
+    from harness.runtimes import engine
 
-    monkeypatch.setattr(docker, "CONNECT_WITHIN_S", 1)
+    monkeypatch.setattr(engine, "CONNECT_WITHIN_S", 1)
     refusal = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n"
     hosts: dict[str, Callable[[], str]] = {
         "no socket": lambda: f"unix://{tmp_path}/nowhere.sock",
