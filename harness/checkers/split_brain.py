@@ -11,7 +11,7 @@ import numpy as np
 
 from harness.bounds import expectations, judge, show
 from harness.clock import SECOND_NS
-from harness.history import NOTHING, History, Operations, Outcome
+from harness.history import NOTHING, Array, Event, History, Operations, Outcome
 from harness.intervals import overlaps, promotions
 from harness.recording import LATE_OK
 from harness.verdict import Finding, Measured, Verdict, count
@@ -133,22 +133,33 @@ def _zombies(history: History, probes: Operations) -> Iterator[dict[str, Any]]:
     late = probes.mask(error=LATE_OK)
     ok = (probes["outcome"] == Outcome.OK) | late
     when = np.where(late, probes["answered"], probes["ended"])
-    promoted = list(promotions(history))
-    for event, following in pairwise([*promoted, None]):
-        assert event is not None, "only the last one is followed by none"
-        reign = ok & (when > event.at) & (when <= (history.end if following is None else following.at))
+    taken = [
+        (_took_over(history, event, when[ok & probes.mask(endpoint=f"{NODE}{event['node']}")]), str(event["node"]))
+        for event in promotions(history)
+    ]
+    for (since, primary), (until, _) in pairwise([*sorted(taken), (history.end, "")]):
+        reign = ok & (when > since) & (when < until)
         for name in sorted(set(probes.names["endpoint"])):
             of_node = reign & probes.mask(endpoint=name)
-            if of_node.any() and name.removeprefix(NODE) != event["node"]:
+            if of_node.any() and name.removeprefix(NODE) != primary:
                 yield {
                     "node": name.removeprefix(NODE),
-                    "deposed_by": event["node"],
-                    "deposed_at_s": event.at / SECOND_NS,
+                    "deposed_by": primary,
+                    "deposed_at_s": since / SECOND_NS,
                     "writes": int(of_node.sum()),
                     "late": int((of_node & late).sum()),
                     "from_s": int(when[of_node].min()) / SECOND_NS,
                     "to_s": int(when[of_node].max()) / SECOND_NS,
                 }
+
+
+def _took_over(history: History, promotion: Event, acknowledged: Array) -> int:
+    """When a node became primary, in ns: its role is read twice a second, and the first write that it acknowledged after the
+    last reading as something else tells it sooner.
+    """
+    earlier = [event.at for event in history.named("role") if event["node"] == promotion["node"] and event.at < promotion.at]
+    first = acknowledged[(acknowledged > max(earlier, default=promotion.at)) & (acknowledged < promotion.at)]
+    return int(first.min(initial=promotion.at))
 
 
 def _told(zombie: Mapping[str, Any]) -> str:

@@ -112,6 +112,12 @@ def test_a_primary_that_was_promoted_again_is_no_zombie() -> None:
     assert found(judged(run.expect("zombie_writes", max=0)), "zombie_writes").value == 0
 
 
+def test_what_a_new_primary_acknowledges_before_its_role_was_read_is_its_own() -> None:
+    run = node(node(node(Run(), "pg-a", (0, 10)), "pg-b", (12, 18)), "pg-c", (20, 30))
+    run.role(0, "pg-a", "primary").role(12, "pg-b", "primary").role(19.9, "pg-c", "replica").role(20.4, "pg-c", "primary")
+    assert found(judged(run), "zombie_writes").value == 0
+
+
 def test_zombies_cannot_be_told_without_roles() -> None:
     assert judged(failover((15, 30)).expect("zombie_writes", max=0)).verdict is Verdict.UNKNOWN
 
