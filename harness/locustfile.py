@@ -12,6 +12,7 @@ from __future__ import annotations
 import locust  # first, for its monkey-patching
 from locust.argument_parser import get_parser
 from locust.env import Environment
+from locust.runners import STATE_RUNNING
 from locust.user.task import LOCUST_STATE_RUNNING
 from locust.util.load_locustfile import load_locustfile
 
@@ -126,8 +127,8 @@ class OwnUsers:
 
         def told(user: locust.User) -> None:
             on_start(user)
+            self._starts += user not in self._started  # a class that inherits another's has been told of twice
             self._started.add(user)
-            self._starts += 1
 
         setattr(cls, "on_start", told)  # noqa: B010 (a method of a class that is known now only)
 
@@ -163,14 +164,15 @@ class OwnUsers:
         """Whether every user has started, and one of them has made a request. Raises Failed when none ever will."""
         if self._broken:
             raise Failed(self._broken)
-        waited_s = (now_ns() - self._began) / SECOND_NS
+        runner: Any = self.environment.runner
+        # A class with a fixed_count may leave fewer than were asked for; a shape's ramp may be longer than the run.
+        spawned = runner.state == STATE_RUNNING and self._starts >= runner.user_count > 0
         if self.requests.count:
-            shaped = self.environment.shape_class is not None
-            well = shaped or self._starts >= self._config["users"]
+            well = spawned or self.environment.shape_class is not None
         elif self._task_error and now_ns() - self._task_error[0] > ALONE_S * SECOND_NS:
             raise Failed(self._task_error[1])
         else:
-            well = self._starts >= self._config["users"] and waited_s > FIRST_REQUEST_WITHIN_S
+            well = spawned and now_ns() - self._began > FIRST_REQUEST_WITHIN_S * SECOND_NS
         if well:
             signal.setitimer(signal.ITIMER_REAL, 0)
         return well
@@ -218,7 +220,7 @@ class OwnUsers:
 
     def _reason(self, problem: BaseException) -> str:
         """What went wrong, with the innermost line of the file's folder."""
-        said = " ".join(str(problem).split())[:300]
+        said = " ".join(str(problem).split()).replace(self._config["login"]["password"], "…")[:300]
         what = said if isinstance(problem, (LookupError, ValueError)) and self._place(problem) is None else ""
         if isinstance(problem, SystemExit):
             what = f"it ended the process (exit {said})"

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 import urllib.request
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -30,6 +32,7 @@ class Watcher:
 
     def __init__(self) -> None:
         self.urls: dict[str, str] = {}
+        self.listening: set[str] = set()
         self.seen: dict[str, Any] = {}
 
     def __call__(self, text: str) -> None:
@@ -39,6 +42,13 @@ class Watcher:
             for process, url in self.urls.items():
                 with urllib.request.urlopen(f"{url}stats/requests", timeout=10) as answer:
                     self.seen[process] = json.loads(answer.read())
+                self.listening |= addresses(urlsplit(url).port or 0)
+
+
+def addresses(port: int) -> set[str]:
+    """Where this machine listens on a port, in hexadecimal, as the kernel says it."""
+    rows = [line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]]
+    return {row[1].partition(":")[0] for row in rows if row[3] == "0A" and int(row[1].partition(":")[2], 16) == port}
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +84,7 @@ def test_each_process_has_a_web_ui_on_loopback(ran: tuple[runner.RunResult, Watc
     watcher = ran[1]
     assert set(watcher.urls) == {f"{load}-{zone}" for load in ("load", "load2") for zone in ("az-a", "az-b", "az-c")}
     assert all(url.startswith("http://127.0.0.1:") for url in watcher.urls.values())
+    assert watcher.listening <= {"0100007F"}, "nothing listens beyond loopback"
     for process, seen in watcher.seen.items():
         assert seen["user_count"] == (2 if process.startswith("load-") else 1)
         names = {entry["name"] for entry in seen["stats"]}

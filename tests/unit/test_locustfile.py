@@ -236,6 +236,34 @@ class Shape(LoadTestShape):
         assert len(set(process.stop()["client"].tolist())) == 4
 
 
+def test_users_that_inherit_from_each_other_or_of_a_fixed_count_are_awaited(tmp_path: Path) -> None:
+    text = """
+class Buyer(User):
+    fixed_count = 1
+    wait_time = constant(0.01)
+
+    def on_start(self):
+        self.name = type(self).__name__
+
+    @task
+    def buy(self):
+        with self.environment.events.request.measure("INSERT", self.name):
+            gevent.sleep(0.01)
+
+class Browser(Buyer):
+    fixed_count = 1
+"""
+    with running(tmp_path, text, users=5) as process:
+        process.until("write INSERT Browser")
+        process.until("write INSERT Buyer")
+        assert len(set(process.stop()["client"].tolist())) == 2
+
+
+def test_a_password_does_not_get_into_the_reason(tmp_path: Path) -> None:
+    said = refused(tmp_path, "raise ValueError(os.environ['HARNESS_PASSWORD'])")
+    assert said == "mine.py:4: ValueError: …"
+
+
 def test_only_so_many_names_are_told_apart(tmp_path: Path) -> None:
     text = """
 class Buyer(User):
