@@ -7,6 +7,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,8 @@ def failed(problem: Exception, shown: bool) -> int:
 
 
 def complain(text: str) -> None:
-    click.echo(plain(text), err=True)
+    with suppress(OSError):  # of a terminal that was closed: what is under way is healed and reported all the same
+        click.echo(plain(text), err=True)
 
 
 class Command(click.Command):

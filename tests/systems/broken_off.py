@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +68,7 @@ class Run:
                 self._supervisor, self.id = identity(int(folder.name)), words[-2]
 
     def left(self) -> list[str]:
-        """What there still is of the run: containers, networks, its supervisor."""
+        """What there still is of the run in the engine: containers and networks."""
         from harness.runtimes.docker import RUN_LABEL, engine
 
         if not self.id:
@@ -76,17 +76,25 @@ class Run:
         mine: dict[str, str | list[str] | bool] = {"label": f"{RUN_LABEL}={self.id}"}
         client = engine()
         found = [str(one.name) for one in client.containers.list(all=True, ignore_removed=True, filters=mine)]
-        found += [str(network.name) for network in client.networks.list(filters=mine)]
-        return found + (["its supervisor"] if is_alive(self._supervisor) else [])
+        return found + [str(network.name) for network in client.networks.list(filters=mine)]
 
-    def gone_within(self, seconds: float) -> float:
-        """How long it takes, from now, until nothing is left of the run; fails when it takes longer than `seconds`."""
-        began, still = now_ns(), [""]
-        while still:
-            still = self.left()
-            assert (now_ns() - began) / 1e9 < seconds, f"left after {seconds:g} s: {', '.join(still)}"
-            time.sleep(0.1)
-        return (now_ns() - began) / 1e9
+    def gone_within(self, seconds: float) -> tuple[float, float]:
+        """After how many seconds, from now, nothing is left of the run, and after how many its supervisor has ended, too.
+
+        Fails when the first takes longer than `seconds`, or the second, in which nothing may come up, ten more.
+        """
+        began = now_ns()
+
+        def until(still: Callable[[], Sequence[str]], within_s: float) -> float:
+            while left := still():
+                assert (now_ns() - began) / 1e9 < within_s, f"left after {within_s:g} s: {', '.join(left)}"
+                time.sleep(0.1)
+            return (now_ns() - began) / 1e9
+
+        nodes_s = until(self.left, seconds)
+        supervisor_s = until(lambda: ["its supervisor"] if is_alive(self._supervisor) else [], seconds + 10)
+        assert self.left() == [], "came up after all"
+        return nodes_s, supervisor_s
 
 
 @contextmanager

@@ -52,9 +52,10 @@ def test_a_killed_harness_leaves_nothing_but_a_history_that_can_be_judged(tmp_pa
     with running(tmp_path, SCENARIO) as run:
         run.until(**PHASES[phase][0])
         killed = kill(run, after_s)
-        took_s = run.gone_within(10)
+        nodes_s, supervisor_s = run.gone_within(10)
     code, verdict = judged(run.report)
-    print(f"\nkilled {phase} +{after_s} s ({killed}): nothing left after {took_s:.1f} s; judged {verdict}")
+    gone = f"no node left after {nodes_s:.1f} s, no supervisor after {supervisor_s:.1f} s"
+    print(f"\nkilled {phase} +{after_s} s ({killed}): {gone}; judged {verdict}")
     assert code in ((0, 3) if phase == "judging" else (3,)), "what was recorded whole may be a PASS"
     known = [line["event"] for line in events(run.report)]
     assert known[0] == "run"

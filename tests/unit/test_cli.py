@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import click
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 
-from harness import cli, judging, registry, runner, runtimes
+from harness import cli, judging, registry, runner, runtimes, shell
 from harness.errors import ClusterError, RuntimeUnavailable
 from tests.plugin import recorded
 
@@ -173,6 +174,20 @@ def test_ctrl_c_is_no_crash(harness: Command, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(runner, "run", raising(KeyboardInterrupt()))
     code, _, err = harness("run", "scenarios/one.yaml")
     assert (code, err[-1]) == (130, "interrupted")
+
+
+def test_a_terminal_that_was_closed_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.shell.click.echo", raising(OSError(5, "Input/output error")))
+    shell.complain("what is going on")
+
+
+def test_after_an_interrupted_run_no_other_is_begun(harness: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(a=PASSES, b=PASSES, c=PASSES)
+    monkeypatch.setattr(runner, "run", lambda *a, **more: dataclasses.replace(recorded.run(*a, **more), interrupted=True))
+    _, out, err = harness("run", "scenarios")
+    assert "reports/a/recorded/report.html" in out
+    assert err[-1] == "interrupted: 2 scenarios were not run"
+    assert not Path("reports/b").exists()
 
 
 def raising(problem: BaseException) -> Callable[..., Any]:
