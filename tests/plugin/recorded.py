@@ -24,7 +24,9 @@ END_S, DOWN_FROM_S, DOWN_FOR_S = 3.0, 2.0, 0.5
 PROBES = {name: {"kept": {"cadence_ms": CADENCE_MS, "deadline_ms": DEADLINE_MS}} for name in ("writer", "reader")}
 
 
-def run(scenario: Scenario, *, runtime: str, reports: Path, seed: int, progress: Callable[[str], None]) -> RunResult:
+def run(
+    scenario: Scenario, *, runtime: str, reports: Path, seed: int, progress: Callable[[str], None], locust_ui: bool = False
+) -> RunResult:
     """Records, judges and reports below `reports`, as `harness.runner.run` does."""
     progress(f"recording {scenario.name} on {runtime}")
     folder = reports / scenario.name / "recorded"
