@@ -27,6 +27,16 @@ def test_a_fault_that_was_seen_and_gone_passes() -> None:
     assert (judged(witnessed()).verdict, judged(witnessed()).summary) == (Verdict.PASS, "crash of pg-a was witnessed (client-b)")
 
 
+def test_a_fault_that_lasted_longer_than_planned_is_noted() -> None:
+    run = witnessed()  # from 10 to 12 s
+    run.run["faults"] = [{"id": "crash", "kind": "crash", "target": "writer", "for_s": 2.0}]
+    assert judged(run).notes == []
+    run = witnessed()
+    run.event(47, "fault", id="crash", kind="crash", target="writer", stage="healed")
+    run.run["faults"] = [{"id": "crash", "kind": "crash", "target": "writer", "for_s": 2.0}]
+    assert judged(run).notes == ["crash lasted 37.0 s; 2 s were planned"]
+
+
 @pytest.mark.parametrize(
     ("stage", "seen", "said"),
     [
