@@ -119,7 +119,8 @@ def _scenario() -> Iterator[str]:
     yield from _faults()
     yield from _changes()
     yield from _members("topologies", "## Topologies", "`topology: <word>`, or `topology: {use: <word>, <options>}`.")
-    yield from _members("workloads", "## Workloads", "`workload: {use: <word>, <options>}`, or a list of them.")
+    written = "`workload: {use: <word>, <options>}`, or a list of them; a Locust file of your own needs no `use`:"
+    yield from _members("workloads", "## Workloads", f"{written} `workload: {{locustfile: mine.py, users: 30}}`.")
     yield from _expect()
     yield "## images\n"
     yield "The image of a server family can be replaced: `images: {postgres: registry.example/postgres:17}`. The families of"
