@@ -1,23 +1,26 @@
 """Is a run in which nothing was broken ever taken for one in which nothing was lost?
 
 Every fault's injection, and every change's act, is replaced by nothing; the run must say that it cannot tell, and why.
+All are tried on one cluster, which nothing that is tried here changes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness import runner, scenario
+from harness import living, runner, runtimes, scenario
 from harness.faults.crash import Crash
 from harness.faults.latency import Latency
 from harness.faults.lose_host import LoseHost
 from harness.faults.partition import Partition
 from harness.faults.pause import Pause
 from harness.faults.restart import Restart
+from harness.living import Living
 from harness.topologies.rds_multi_az import RdsMultiAz
 from harness.verdict import Verdict
 
@@ -39,11 +42,20 @@ def nothing(*_: Any) -> AbstractContextManager[None]:
     return nullcontext()
 
 
-def unknown(folder: Path, acts: str, path: str = "direct") -> str:
-    """Runs a scenario that ends UNKNOWN, since nobody witnessed its acts, and returns the reason."""
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Living]:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv(living.STATE, str(tmp_path_factory.mktemp("state")))
+        kept = living.up("rds-multi-az", RdsMultiAz(), runtimes.called("docker", {}, print), print, options={})
+        yield kept
+        living.down(kept, force=True)
+
+
+def unknown(cluster: Living, folder: Path, acts: str, path: str = "direct") -> str:
+    """Measures a scenario that ends UNKNOWN, since nobody witnessed its acts, and returns the reason."""
     file = folder / "sabotage.yaml"
     file.write_text(SCENARIO.format(acts=acts, path=path))
-    ended = runner.run(scenario.load(file), runtime="docker", reports=folder / "reports", seed=1)
+    ended = runner.measure(scenario.load(file), cluster, reports=folder / "reports", seed=1)
     assert ended.verdict is Verdict.UNKNOWN, ended.reason
     witness = next(finding for finding in ended.findings if finding["checker"] == "witness")
     assert witness["verdict"] == "unknown"
@@ -64,15 +76,24 @@ def unknown(folder: Path, acts: str, path: str = "direct") -> str:
     ids=["crash", "pause", "restart", "lose_host", "partition", "one_way", "latency"],
 )
 def test_a_fault_that_does_nothing_makes_the_run_unknown(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str, target: str, path: str, cls: type[Any], method: str
+    cluster: Living,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: str,
+    target: str,
+    path: str,
+    cls: type[Any],
+    method: str,
 ) -> None:
     monkeypatch.setattr(cls, method, nothing)
-    reason = unknown(tmp_path, f"faults: [{{inject: {fault}, target: {target}, at: 1s, for: 3s}}]", path)
+    reason = unknown(cluster, tmp_path, f"faults: [{{inject: {fault}, target: {target}, at: 1s, for: 3s}}]", path)
     assert fault.partition(",")[0] in reason
 
 
-def test_a_switchover_that_does_nothing_makes_the_run_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_switchover_that_does_nothing_makes_the_run_unknown(
+    cluster: Living, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(RdsMultiAz, "switch_over", lambda topology, cluster, to: None)
-    reason = unknown(tmp_path, "changes: [{change: switchover, at: 1s, within: 3s}]")
+    reason = unknown(cluster, tmp_path, "changes: [{change: switchover, at: 1s, within: 3s}]")
     assert "(switchover) failed: waited 3 s for another primary than pg-az-" in reason
     assert "; the cluster serves, with pg-az-" in reason
