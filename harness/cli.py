@@ -161,7 +161,8 @@ def _run_one(scenario: Scenario, runtime: str, reports: Path, seed: int, locust_
         result = runner.run(scenario, runtime=runtime, reports=reports, seed=seed, progress=progress(), locust_ui=locust_ui)
     except Exception as problem:  # noqa: BLE001 (one run's failure must not take the next ones along)
         code = failed(problem, shown=click.get_current_context().obj)
-        return _Ended(scenario.name, code, "crash" if code == CRASH else "unknown", str(problem), "")
+        said = {USAGE: "not run", CRASH: "crash"}.get(code, "unknown")
+        return _Ended(scenario.name, code, said, str(problem), "")
     report = say(result.folder)
     verdict = result.verdict
     return _Ended(scenario.name, verdict.exit_code, verdict.value, result.reason, report, result.interrupted)

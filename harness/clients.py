@@ -238,7 +238,8 @@ class Clients:
             status, why = path.read_text().strip(), self.readings.failed(path.stem)
             if why:
                 raise ClusterError(f"{path.stem}: {why}")
-            raise ClusterError(f"{path.stem} ended while it was needed (status {status}); see nodes/*/{path.stem}.log")
+            ended = f"status {status}" if status else f"its status could not be written; is the disk of {self.history} full?"
+            raise ClusterError(f"{path.stem} ended while it was needed ({ended}); see nodes/*/{path.stem}.log")
         return True
 
     def stop(self) -> None:

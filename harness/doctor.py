@@ -142,7 +142,7 @@ def _node(image: str) -> Iterator[Examined]:
         except HarnessError as problem:
             yield Examined("containers", False, str(problem), "see the engine's own log")
             return
-        yield Examined("containers", True, "start, with an address of 198.18.0.0/15")
+        yield Examined("containers", True, "start, each with an address of its own")
         here = (
             "use an engine on this machine: its containers must see the folders, the clock and the loopback ports of the harness"
         )

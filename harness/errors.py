@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import errno
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 
 class HarnessError(Exception):
@@ -23,12 +26,33 @@ class ClusterError(HarnessError):
     """The cluster could not be formed, or a node could not be handled."""
 
 
+class DiskError(HarnessError):
+    """A disk takes nothing more: what was to be written is not there."""
+
+    def __init__(self, path: Path, problem: OSError) -> None:
+        super().__init__(f"{path} cannot be written: {problem.strerror or problem}; make room there, and run it again")
+
+
 class TargetError(HarnessError):
     """A target matched no node at the moment the fault fired; the run is UNKNOWN."""
 
 
 class Aborted(HarnessError):
     """A guard ended the run before its time; everything is healed, and the run is UNKNOWN."""
+
+
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
+
+
+@contextmanager
+def written_below(folder: Path) -> Iterator[None]:
+    """What the disk refuses within this context is one DiskError that names `folder`; other errors stay what they are."""
+    try:
+        yield
+    except OSError as problem:
+        if problem.errno not in _DISK:
+            raise
+        raise DiskError(folder, problem) from None
 
 
 @dataclass(frozen=True, order=True)

@@ -250,7 +250,13 @@ def run(config: dict[str, Any]) -> None:
         notes.write("failed", now_ns(), process=process, reason=str(failed))
         raise
     notes.write("ready", now_ns(), process=process, zone=zone, **users.about)
-    _watch(runner, users.tick, folder, notes, process, zone)
+
+    def tick() -> None:
+        users.tick()
+        recorder.check()  # Locust only logs what its users raise
+        notes.check()
+
+    _watch(runner, tick, folder, notes, process, zone)
     users.stop(runner)
     (folder / f"locust-{process}.json").write_text(json.dumps(_statistics(users.environment)))
     notes.write("stopped", now_ns(), process=process, zone=zone)

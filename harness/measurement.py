@@ -106,8 +106,9 @@ class Measurement:
         wait_until(lambda: self._goes_on() and now_ns() >= until, (until - now_ns()) / SECOND_NS + 10, "time to pass")
 
     def _goes_on(self) -> bool:
-        """True; raises what ends the run now: the user, a guard, an accident, or an end of probes or load by themselves."""
+        """True; raises what ends the run now: the user, a guard, an accident, a full disk, or an end of probes or load."""
         interrupts.check()
+        self.notes.check()
         for accident in self.accidents.all():
             if accident.node is None or accident.node not in self.nemesis.touched:
                 raise ClusterError(f"{accident}, which no fault of this run did" if accident.node else str(accident))

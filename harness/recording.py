@@ -5,11 +5,15 @@ is reserved when the operation starts, as unknown, and its end is written last:
 whatever moment the process dies at, the file holds whole records only. The kernel
 owns the pages, so only the machine's own loss can take them.
 
+A record is lost when the disk is full. The room for records is taken before they are, since a page that the disk has no
+room for would end the process by SIGBUS; and what could not be written is not passed over: `check` raises.
+
 This module needs nothing but the standard library, since it runs in client nodes.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import mmap
 import os
@@ -19,11 +23,13 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
+from harness.errors import DiskError
+
 MAGIC = b"HARNESS1"
 HEADER = struct.Struct("<8sII48x")
 # key, value, intended, started, ended, answered | client, payload | state, outcome, lane, kind | endpoint, error
 RECORD = struct.Struct("<qqqqqqIIBBBBHH")
-GROWTH = 16_384  # records added to the file at a time: 1 MiB, sparse
+GROWTH = 16_384  # records added to the file at a time: 1 MiB
 NOTHING = -1  # a key, value, time or answer that there is not
 VALUES_PER_PROCESS = 1 << 40  # each process numbers its writes from a base of its own, so that no two are equal
 LATE_OK = "deadline, then ok"  # the class of an operation whose answer came late, and was ok
@@ -54,16 +60,17 @@ class Recorder:
     """Writes one process's operations to `<folder>/<process>.ops` and its names beside it.
 
     `process` names the file; `zone` is the client's. Times are nanoseconds of CLOCK_MONOTONIC.
-    Not thread-safe: one event loop (or gevent hub) owns a recorder.
+    Not thread-safe: one event loop (or gevent hub) owns a recorder. Raises DiskError for what cannot be recorded; the
+    process has to end then, and `check` raises the same to whoever did not see it.
     """
 
     def __init__(self, folder: Path, process: str, zone: str) -> None:
         self._path = folder / f"{process}.ops"
         self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
-        os.ftruncate(self._file, HEADER.size + GROWTH * RECORD.size)
+        self._lost: DiskError | None = None
+        self._capacity = self._used = 0
+        self._take_room()
         self._map = mmap.mmap(self._file, 0)
-        self._capacity = GROWTH
-        self._used = 0
         self._names: dict[tuple[str, str], int] = {}
         self._counts: dict[str, int] = {}
         self._names_file = open(self._path.with_suffix(".names"), "a", encoding="utf-8")  # noqa: SIM115 (closed in close)
@@ -72,9 +79,34 @@ class Recorder:
         self.name("error", "")  # 0 stands for none
         HEADER.pack_into(self._map, 0, MAGIC, RECORD.size, os.getpid())
 
+    def _take_room(self) -> None:
+        size = HEADER.size + (self._capacity + GROWTH) * RECORD.size
+        try:
+            try:
+                os.posix_fallocate(self._file, 0, size)
+            except OSError as problem:
+                if problem.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+                    raise
+                os.ftruncate(self._file, size)  # a file system that takes no room beforehand
+        except OSError as problem:
+            raise self._refused(problem) from None
+        self._capacity += GROWTH
+
+    def _refused(self, problem: OSError) -> DiskError:
+        self._lost = DiskError(self._path, problem)
+        return self._lost
+
+    def check(self) -> None:
+        """Raises DiskError when something could not be recorded."""
+        if self._lost:
+            raise self._lost
+
     def _note(self, line: dict[str, Any]) -> None:
-        self._names_file.write(json.dumps(line) + "\n")
-        self._names_file.flush()
+        try:
+            self._names_file.write(json.dumps(line) + "\n")
+            self._names_file.flush()
+        except OSError as problem:
+            raise self._refused(problem) from None
 
     def name(self, column: str, text: str) -> int:
         """The number that stands for `text` in `column`: lane, kind, endpoint or error."""
@@ -107,7 +139,7 @@ class Recorder:
     ) -> int:
         """Reserves a record, as unknown, before the operation is sent; returns its place."""
         if self._used == self._capacity:
-            self._capacity += GROWTH
+            self._take_room()
             self._map.resize(HEADER.size + self._capacity * RECORD.size)
         at = HEADER.size + self._used * RECORD.size
         self._used += 1
@@ -147,14 +179,29 @@ class Recorder:
 
 
 class Notes:
-    """Appends whole JSON lines to a file: what happened, when."""
+    """Appends whole JSON lines to a file: what happened, when.
+
+    Several threads may write, also while they heal, so `write` raises nothing: `check` does, when a line was lost.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._file = open(path, "a", encoding="utf-8", buffering=1)  # noqa: SIM115 (lives as long as the process)
+        self._path = path
+        self._file = open(path, "ab", buffering=0)  # noqa: SIM115 (lives as long as the process)
+        self._lost: DiskError | None = None
 
     def write(self, event: str, at: int, **data: Any) -> None:
         """One event; `at` in nanoseconds of CLOCK_MONOTONIC."""
-        self._file.write(json.dumps({"at": at, "event": event, **data}) + "\n")
+        line = json.dumps({"at": at, "event": event, **data}).encode() + b"\n"
+        try:
+            while line:
+                line = line[self._file.write(line) :]
+        except OSError as problem:
+            self._lost = DiskError(self._path, problem)
+
+    def check(self) -> None:
+        """Raises DiskError when a line was lost."""
+        if self._lost:
+            raise self._lost
 
     def close(self) -> None:
         self._file.close()

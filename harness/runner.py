@@ -23,7 +23,7 @@ from typing import Any
 from harness import archive, interrupts, judging, living, registry, runtimes
 from harness.clients import PROBES
 from harness.clock import now_ns
-from harness.errors import HarnessError, UsageError
+from harness.errors import HarnessError, UsageError, written_below
 from harness.layout import Plan, client_nodes, locust_ui_ports
 from harness.living import Living
 from harness.measurement import Measurement
@@ -71,9 +71,10 @@ def run(
     """
     ports = locust_ui_ports(len(scenario.workloads)) if locust_ui else ()
     chosen = runtimes.called(runtime, scenario.images, progress, ports)
-    folder = _new_folder(reports, scenario)
-    record(scenario, chosen, folder, _drawn(seed), progress)
-    return conclude(folder, progress)
+    with written_below(reports):
+        folder = _new_folder(reports, scenario)
+        record(scenario, chosen, folder, _drawn(seed), progress)
+        return conclude(folder, progress)
 
 
 @interrupts.honoured()
@@ -91,23 +92,24 @@ def measure(
     `during(measurement)` is a context that lasts as long as the measurement. Raises UsageError when somebody else uses
     the cluster, ClusterError when it is not whole.
     """
-    folder = _new_folder(reports, scenario)
-    session, drawn = secrets.token_hex(4), _drawn(seed)
-    try:
-        with (
-            living.measured(cluster, scenario.title, session, folder) as (topology, attached),
-            _recorded(attached.folder / "history" / session, progress) as notes,
-        ):
-            notes.write("run", now_ns(), **_first_event(scenario, topology, cluster.runtime, drawn))
-            note_layout(notes, scenario, topology, attached)
-            taken = Measurement(scenario, topology, attached, notes, drawn, progress, session)
-            with during(taken):
-                taken.carry_out()
-    except HarnessError:
-        if not (folder / "history" / "events.jsonl").exists():  # it never began
-            shutil.rmtree(folder)
-        raise
-    return conclude(folder, progress)
+    with written_below(reports):
+        folder = _new_folder(reports, scenario)
+        session, drawn = secrets.token_hex(4), _drawn(seed)
+        try:
+            with (
+                living.measured(cluster, scenario.title, session, folder) as (topology, attached),
+                _recorded(attached.folder / "history" / session, progress) as notes,
+            ):
+                notes.write("run", now_ns(), **_first_event(scenario, topology, cluster.runtime, drawn))
+                note_layout(notes, scenario, topology, attached)
+                taken = Measurement(scenario, topology, attached, notes, drawn, progress, session)
+                with during(taken):
+                    taken.carry_out()
+        except HarnessError:
+            if not (folder / "history" / "events.jsonl").exists():  # it never began
+                shutil.rmtree(folder)
+            raise
+        return conclude(folder, progress)
 
 
 def conclude(folder: Path, progress: Progress) -> RunResult:
@@ -131,19 +133,27 @@ def write_reports(folder: Path, result: Mapping[str, Any]) -> None:
     from harness import history  # noqa: PLC0415
 
     told = history.read(folder / "history")
-    for name in REPORTERS:
-        registry.find("reporters", name)().write(folder, told, result)
+    with written_below(folder):
+        for name in REPORTERS:
+            registry.find("reporters", name)().write(folder, told, result)
 
 
 def _new_folder(reports: Path, scenario: Scenario) -> Path:
+    """A folder that no other run has. Raises UsageError where none can be made."""
+    above = reports / scenario.name
     moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-    for attempt in range(100):
-        folder = reports / scenario.name / (moment if not attempt else f"{moment}-{attempt}")
-        with suppress(FileExistsError):
-            (folder / "history").mkdir(parents=True)
-            (folder / "scenario.yaml").write_text(scenario.text, encoding="utf-8")
-            return folder
-    raise UsageError(f"{reports / scenario.name}: a hundred runs began in this second")
+    try:
+        with written_below(reports):
+            above.mkdir(parents=True, exist_ok=True)
+            for attempt in range(100):
+                folder = above / (moment if not attempt else f"{moment}-{attempt}")
+                with suppress(FileExistsError):
+                    (folder / "history").mkdir(parents=True)
+                    (folder / "scenario.yaml").write_text(scenario.text, encoding="utf-8")
+                    return folder
+    except OSError as problem:
+        raise UsageError(f"{problem.filename or above}: no report can be written there: {problem.strerror}") from None
+    raise UsageError(f"{above}: a hundred runs began in this second")
 
 
 def _point_latest(folder: Path) -> None:
@@ -170,7 +180,10 @@ def record(scenario: Scenario, runtime: Runtime, folder: Path, seed: int, progre
 
 @contextmanager
 def _recorded(history: Path, progress: Progress) -> Iterator[Notes]:
-    """The notes of a history, into which whatever goes wrong is written, too; what is the harness's own fault is raised."""
+    """The notes of a history, into which whatever goes wrong is written, too.
+
+    What is the harness's own fault is raised, and so is DiskError when the history is not whole.
+    """
     notes = Notes(history / "events.jsonl")
     try:
         yield notes
@@ -186,6 +199,7 @@ def _recorded(history: Path, progress: Progress) -> Iterator[Notes]:
     finally:
         notes.write("phase", now_ns(), phase="done")
         notes.close()
+    notes.check()
 
 
 def _first_event(scenario: Scenario, topology: Topology, runtime: str, seed: int) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from harness.plain import plain
 USAGE, CRASH, INTERRUPTED = 2, 4, 130
 UNKNOWN = 3
 # From best to worst: a bound that was seen broken outweighs a run that cannot tell, as in harness.verdict.
-BY_BADNESS = (0, UNKNOWN, 1, CRASH)
+BY_BADNESS = (0, UNKNOWN, 1, USAGE, CRASH)
 
 EXIT_CODES = """
 \b
@@ -42,11 +42,19 @@ def failed(problem: Exception, shown: bool) -> int:
     if isinstance(problem, HarnessError):
         complain(f"{'this machine cannot run it' if isinstance(problem, RuntimeUnavailable) else 'UNKNOWN'}: {problem}")
         return UNKNOWN
-    with tempfile.NamedTemporaryFile("w", prefix="harness-crash-", suffix=".txt", delete=False, encoding="utf-8") as file:
-        traceback.print_exception(problem, file=file)
     first = (str(problem).splitlines() or [""])[0]
-    complain(f"the harness crashed: {type(problem).__name__}: {first}; its traceback is in {file.name}")
+    complain(f"the harness crashed: {type(problem).__name__}: {first}; {_kept(problem)}")
     return CRASH
+
+
+def _kept(problem: Exception) -> str:
+    """Where the traceback of a crash is, in words."""
+    try:
+        with tempfile.NamedTemporaryFile("w", prefix="harness-crash-", suffix=".txt", delete=False, encoding="utf-8") as file:
+            traceback.print_exception(problem, file=file)
+    except OSError as refused:
+        return f"its traceback could not be kept ({refused.strerror}); --traceback shows it"
+    return f"its traceback is in {file.name}"
 
 
 def complain(text: str) -> None:

@@ -19,7 +19,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from functools import partial
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -117,22 +117,27 @@ def _keep(runtime: str, run_id: str, state: str, for_s: float | None) -> None:
 
 
 def _remove(runtime: str, run_id: str, why: str) -> None:
-    print(f"{why}: removing run {run_id}", flush=True)
+    _say(f"{why}: removing run {run_id}")
     # Imported only now: a supervisor that waits should cost next to no memory.
     try:
-        importlib.import_module(f"harness.runtimes.{runtime}").abandon(run_id, partial(print, flush=True))
+        importlib.import_module(f"harness.runtimes.{runtime}").abandon(run_id, _say)
     except HarnessError as problem:
-        print(f"{problem}; given up: `harness clean` removes what is left of run {run_id}", flush=True)
+        _say(f"{problem}; given up: `harness clean` removes what is left of run {run_id}")
     else:
-        print(f"run {run_id} removed", flush=True)
+        _say(f"run {run_id} removed")
 
 
 def _heal(cluster: str, session: str, folder: str) -> None:
-    print(f"the harness is gone: healing cluster {cluster}", flush=True)
+    _say(f"the harness is gone: healing cluster {cluster}")
     living = importlib.import_module("harness.living")
     living.heal(cluster)
     living.save(cluster, session, Path(folder))
-    print(f"cluster {cluster} is healed; the history is in {folder}", flush=True)
+    _say(f"cluster {cluster} is healed; the history is in {folder}")
+
+
+def _say(line: str) -> None:
+    with suppress(OSError):  # a full disk must not keep it from its work
+        print(line, flush=True)
 
 
 if __name__ == "__main__":

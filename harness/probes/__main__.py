@@ -55,7 +55,7 @@ async def probe(config: dict[str, Any]) -> None:
         manager = Address(seen["host"], seen["manager_port"]) if seen.get("manager_port") else None
         observer = Observer(seen["node"], Address(seen["host"], seen["port"]), manager, client, notes)
         tasks.append(asyncio.create_task(observer.run()))
-    tasks.append(asyncio.create_task(watch_itself(notes, process, zone)))
+    tasks.append(asyncio.create_task(watch_itself(recorder, notes, process, zone)))
     stop = asyncio.create_task(stopped(folder))
     done, _ = await asyncio.wait({stop, *tasks}, return_when=asyncio.FIRST_COMPLETED)
     for task in done - {stop}:  # a lane never ends by itself: whatever ended it is the news
@@ -76,8 +76,11 @@ async def stopped(folder: Path) -> None:
         await asyncio.sleep(0.1)
 
 
-async def watch_itself(notes: Notes, process: str, zone: str) -> None:
-    """Writes an `instrument` event each second: this process's share of a core and how late its loop wakes."""
+async def watch_itself(recorder: Recorder, notes: Notes, process: str, zone: str) -> None:
+    """Writes an `instrument` event each second: this process's share of a core and how late its loop wakes.
+
+    Raises DiskError when something could not be recorded.
+    """
     last, used = now_ns(), cpu_s()
     while True:
         await asyncio.sleep(1)
@@ -88,6 +91,8 @@ async def watch_itself(notes: Notes, process: str, zone: str) -> None:
             cpu_share=round((cpu - used) * 1e9 / elapsed, 4), loop_lag_ms=round(elapsed / 1e6 - 1000, 3),
         )  # fmt: skip
         last, used = now, cpu
+        recorder.check()
+        notes.check()
 
 
 async def clear(config: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ import os
 import platform
 import secrets
 import shlex
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -31,7 +32,7 @@ from testcontainers.core.network import Network as TestNetwork
 
 from harness import interrupts
 from harness.clock import wait_until
-from harness.errors import ClusterError, HarnessError, RuntimeUnavailable
+from harness.errors import ClusterError, HarnessError, RuntimeUnavailable, UsageError
 from harness.layout import TOXIPROXY_API, Plan, client_nodes, link_ports, through_toxiproxy
 from harness.links.packets import Packets
 from harness.links.toxiproxy import ToxiproxyNode
@@ -47,8 +48,10 @@ OWNER_LABEL = "failover-harness.owner"  # machine/process of the supervisor, so 
 HISTORY = "/run/harness/history"
 PATHS = Paths(data="/var/lib/harness/data", config="/etc/harness", log="/var/log/harness")
 PID_FILE = "/run/harness/server.pid"
-# No LAN uses 198.18.0.0/15 (RFC 2544 keeps it for measuring), so a cluster never hides a user's own network.
-SUBNETS = ipaddress.IPv4Network("198.18.0.0/15")
+# No LAN uses 198.18.0.0/15 (RFC 2544 keeps it for measuring), so a cluster never hides a user's own network. Where a VPN
+# does, the environment may name another range.
+RANGE, RANGE_UNLESS_TOLD, PREFIX = "HARNESS_NETWORK", "198.18.0.0/15", 20
+ROUTES = Path("/proc/net/route")
 # A node's PID 1: it reaps whatever is left to it and starts its own child again when all processes are killed.
 INIT = ("/bin/sh", "-c", "while :; do sleep 3600 & wait; done")
 CLIENT_CPU_SHARES = 32 * 1024  # a container has 1024 unless told
@@ -295,6 +298,9 @@ class Docker:
     progress: Callable[[str], None] = print
     client_ports: Sequence[int] = ()
 
+    def __post_init__(self) -> None:
+        _range()  # what the environment says is looked at before anything is begun
+
     @cached_property
     def _engine(self) -> docker.DockerClient:
         return engine()
@@ -426,8 +432,11 @@ def _owner(pid: int) -> str:
 
 
 def _network(run_id: str, owner: str) -> tuple[str, ipaddress.IPv4Network]:
-    """A bridge network on a subnet that no other network of the engine has; published ports stay on loopback."""
-    for subnet in SUBNETS.subnets(new_prefix=20):
+    """A bridge network on a subnet that nobody has; published ports stay on loopback. Raises RuntimeUnavailable."""
+    whole, routed = _range(), _routed(ROUTES)
+    for subnet in whole.subnets(new_prefix=PREFIX):
+        if any(subnet.overlaps(route) for route in routed):
+            continue  # the engine would take it all the same, and hide what is there
         network = TestNetwork(
             docker_network_kw={
                 "driver": "bridge",
@@ -444,7 +453,36 @@ def _network(run_id: str, owner: str) -> tuple[str, ipaddress.IPv4Network]:
         except RuntimeUnavailable as problem:
             if "overlap" not in str(problem):
                 raise
-    raise RuntimeUnavailable(f"every subnet of {SUBNETS} is in use; run `harness clean`")
+    raise RuntimeUnavailable(
+        f"every subnet of {whole} is in use, by networks of the engine (`harness clean` removes those of dead runs) or by"
+        f" routes of this machine (`ip route` shows them); {RANGE}=10.96.0.0/16 would take another range"
+    )
+
+
+def _range() -> ipaddress.IPv4Network:
+    """The range that clusters take their subnets from. Raises UsageError for one that holds none."""
+    told = os.environ.get(RANGE) or RANGE_UNLESS_TOLD
+    try:
+        whole = ipaddress.IPv4Network(told)
+    except ValueError as problem:
+        raise UsageError(f"{RANGE}={told}: {problem}; write a range such as 10.96.0.0/16") from None
+    if whole.prefixlen > PREFIX:
+        raise UsageError(f"{RANGE}={told}: too small for a cluster, which takes a /{PREFIX}; write a range such as 10.96.0.0/16")
+    return whole
+
+
+def _routed(routes: Path) -> list[ipaddress.IPv4Network]:
+    """The ranges to which this machine has a route of its own, such as a VPN's; empty where it cannot be known."""
+    if not routes.exists():
+        return []
+    found = []
+    for line in routes.read_text().splitlines()[1:]:
+        columns = line.split()
+        # In the machine's order of bytes, as the kernel holds them.
+        address, mask = (int.from_bytes(bytes.fromhex(columns[at]), sys.byteorder) for at in (1, 7))
+        if mask:  # all but the default route
+            found.append(ipaddress.IPv4Network((address & mask, mask.bit_count())))
+    return found
 
 
 def _packet_rules(run_id: str, owner: str, image: str, subnet: str) -> Packets:

@@ -16,7 +16,7 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from harness import cli, judging, registry, runner, runtimes, shell
-from harness.errors import ClusterError, RuntimeUnavailable
+from harness.errors import ClusterError, RuntimeUnavailable, UsageError
 from tests.plugin import recorded
 
 PASSES = "title: It holds\ntopology: rds-multi-az\nworkload: ledger\nexpect: {write_outage: {max: 1s}}\n"
@@ -124,6 +124,7 @@ def test_nothing_runs_when_one_of_the_files_is_bad(harness: Command) -> None:
     [
         (RuntimeUnavailable("no engine answers"), 3, "this machine cannot run it: no engine answers"),
         (ClusterError("pg-az-a did not start"), 3, "UNKNOWN: pg-az-a did not start"),
+        (UsageError("reports: no report can be written there"), 2, "reports: no report can be written there"),
     ],
 )
 def test_a_run_that_could_not_be_carried_out_is_no_pass(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.errors import DiskError
 from harness.history import names_of, read_recording
 from harness.recording import GROWTH, HEADER, LATE_OK, NOTHING, RECORD, Notes, Outcome, Recorder, State, read_lines
 
@@ -142,3 +143,72 @@ def test_names_are_noted_once_and_in_order(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in (tmp_path / "load-1.names").read_text().splitlines()]
     assert lines[0] == {"process": "load-1", "zone": "az-a"}
     assert [line["name"] for line in lines[1:]] == ["", "reset", "refused"]
+
+
+# --- a disk that takes nothing more; the kernel refuses files beyond a limit just as it refuses a full disk ---
+
+RECORD_UNTIL_REFUSED = """
+import resource, sys
+from pathlib import Path
+from harness.errors import DiskError
+from harness.recording import GROWTH, Recorder
+folder, limit = Path(sys.argv[1]), int(sys.argv[2])
+recorder = Recorder(folder, "load-1", "az-a")
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+try:
+    for value in range(3 * GROWTH):
+        at = recorder.begin(0, 0, 0, client=1, intended=value, started=value, value=value)
+        recorder.end(at, 1, value + 1)
+except DiskError as refused:
+    print(value, refused)
+    try:
+        recorder.check()
+    except DiskError as again:
+        print(again)
+"""
+
+
+def test_room_for_records_is_taken_before_they_are_written(tmp_path: Path) -> None:
+    """Else a record would be written into a page that a full disk has no room for, and the process would die of it."""
+    recorder = Recorder(tmp_path, "load-1", "az-a")
+    for value in range(GROWTH + 1):
+        record(recorder, value)
+        if value in (0, GROWTH):
+            file = (tmp_path / "load-1.ops").stat()
+            assert file.st_blocks * 512 >= file.st_size >= HEADER.size + GROWTH * RECORD.size
+    recorder.close()
+
+
+def test_a_full_disk_ends_the_recording_in_one_line_and_loses_nothing_before(tmp_path: Path) -> None:
+    limit = HEADER.size + GROWTH * RECORD.size + 1000
+    command = [sys.executable, "-c", RECORD_UNTIL_REFUSED, str(tmp_path), str(limit)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    refused, again = ran.stdout.splitlines()
+    said = f"{tmp_path}/load-1.ops cannot be written: File too large; make room there, and run it again"
+    assert (refused, again) == (f"{GROWTH} {said}", said)
+    rows = read_recording(tmp_path / "load-1.ops")
+    assert list(rows["value"]) == list(range(GROWTH))
+
+
+def test_a_lost_note_raises_nothing_where_it_is_written_but_is_not_passed_over(tmp_path: Path) -> None:
+    """Threads note while they heal: that must not be what keeps them from healing."""
+    path = tmp_path / "events.jsonl"
+    path.symlink_to("/dev/full")
+    notes = Notes(path)
+    notes.check()
+    notes.write("phase", 1, phase="steady")
+    with pytest.raises(DiskError, match=r"events\.jsonl cannot be written: No space left on device"):
+        notes.check()
+    notes.close()
+
+
+def test_a_note_that_was_cut_off_is_passed_over_with_what_follows_it_in_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    notes = Notes(path)
+    notes.write("first", 1)
+    with open(path, "a") as file:
+        file.write('{"at": 2, "eve')  # the disk was full here, and had room again
+    notes.write("third", 3)
+    notes.write("fourth", 4)
+    notes.close()
+    assert [line["event"] for line in read_lines(path)] == ["first", "fourth"]
