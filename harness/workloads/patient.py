@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import product
+from itertools import count, product
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from harness.recording import Outcome
@@ -97,7 +97,7 @@ class Patient:
         from harness.load import Session  # noqa: PLC0415
 
         recorder = context.recorder
-        numbers = iter(range(context.users))
+        numbers = count()  # whoever is started anew, by Locust's web UI, is a client of its own
         sorts = list(product(self.clients, self.paths, ("insert", "read")))
         patient = self
 
@@ -114,6 +114,9 @@ class Patient:
                 while not (context.folder / "start").exists():
                     gevent.sleep(0.05)
                 self.turn = int((context.folder / "start").read_text()) + context.slot(self.number)
+
+            def on_stop(self) -> None:
+                self.session.drop()
 
             def wait_time(self) -> float:
                 while self.turn < now_ns():

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import psycopg.conninfo
 import pytest
 
 from harness import runner
+from harness.clock import now_ns, wait_until
+from harness.recording import Outcome
 from harness.workloads.ledger import Ledger
 from harness.workloads.locustfile import Locustfile
 from harness.workloads.patient import Kind, Patient, settings
+from tests.unit.load_process import PATIENCE_S, started
 
 KINDS: tuple[Kind, ...] = Patient().clients
 
@@ -49,6 +53,23 @@ def test_only_a_watchdog_answers_for_its_deadline() -> None:
 def test_a_zone_s_users_are_enough_for_every_kind_path_and_question() -> None:
     patient = Patient()
     assert patient.users == 3 * len(patient.clients) * len(patient.paths) * 2
+
+
+def test_every_kind_of_client_on_every_path_records_what_it_waits_for(tmp_path: Path) -> None:
+    asked = {"workload": "patient", "options": asdict(Patient()), "files": "", "users": 16, "rate_per_s": 160}
+    with started(tmp_path, asked) as process:
+        (process.folder / "start").write_text(str(now_ns()))
+        everyone = {(f"client:{kind}", path) for kind in KINDS for path in ("writer", "direct")}
+
+        def seen() -> set[tuple[str, str]]:
+            operations = process.operations()
+            return set(zip(operations.words("lane"), operations.words("endpoint"), strict=True))
+
+        wait_until(lambda: seen() == everyone, PATIENCE_S, "every client to have asked")
+        operations = process.stop()
+    # There is no database here, so what each of them records is that it could not connect.
+    assert set(operations.words("kind")) == {"connect"}
+    assert set(operations["outcome"].tolist()) == {int(Outcome.FAILED)}
 
 
 def test_no_client_at_all_is_refused() -> None:
