@@ -2,7 +2,8 @@
 
 In every zone's client node a probe process and a load process for each workload. They write into the history's folder,
 which is mounted there; what they are told comes as files in it: `start` holds the instant at which all schedules
-begin, `stop` ends them, and `<process>.exit` is left by a process that has ended.
+begin (each load that is added later has such a file of its own), `stop` ends them all, and `<process>.exit` is left by
+a process that has ended.
 """
 
 from __future__ import annotations
@@ -115,13 +116,17 @@ class Clients:
             told = {"client": self.topology.client_config(zone), "host": writer.host, "port": writer.port}
             self._in_client(zone, "clear", "harness.probes", "clear", told)
         for number, workload in enumerate(self.workloads):
-            config = {
-                "workload": workload.use,
-                "options": dataclasses.asdict(workload.options),
-                "login": self._login(zone, writer),
-                "anew": not number,
-            }
-            self._in_client(zone, f"prepare-{number}", "harness.load", "prepare", config)
+            self._prepare(number, workload)
+
+    def _prepare(self, number: int, workload: Use) -> None:
+        zone = self.cluster.zones[0]
+        config = {
+            "workload": workload.use,
+            "options": dataclasses.asdict(workload.options),
+            "login": self._login(zone, self.topology.endpoints(zone)["writer"]),
+            "anew": not number,
+        }
+        self._in_client(zone, f"prepare-{number}", "harness.load", "prepare", config)
 
     def _in_client(self, zone: str, name: str, module: str, verb: str, config: Mapping[str, Any]) -> None:
         """Runs a module in a zone's client node to its end. Raises ClusterError with the last line it printed."""
@@ -135,23 +140,39 @@ class Clients:
 
     def start(self) -> int:
         """Starts probes and load in every zone; returns the instant, in ns, at which all their schedules begin."""
-        processes = self._processes
         for number, zone in enumerate(self.cluster.zones):
             self._spawn(zone, f"probe-{zone}", ("harness.probes", "run"), self._probe_config(zone, number))
-            processes.append(f"probe-{zone}")
-            for config in self._load_configs(zone, number):
-                self._spawn(zone, config["process"], ("harness.load", "run"), config)
-                processes.append(config["process"])
+            self._processes.append(f"probe-{zone}")
+        self._spawn_load(self.workloads, "start")
+        return self._begin("start")
+
+    def add(self, workload: Use) -> int:
+        """Starts the load of one workload more beside what runs already; returns the instant at which its schedule begins."""
+        number = len(self.workloads)
+        self.workloads = (*self.workloads, workload)
+        self._prepare(number, workload)
+        self._spawn_load([workload], f"start-{number}")
+        return self._begin(f"start-{number}")
+
+    def _spawn_load(self, workloads: Sequence[Use], start: str) -> None:
+        for number, zone in enumerate(self.cluster.zones):
+            for config in self._load_configs(zone, number, workloads):
+                self._spawn(zone, config["process"], ("harness.load", "run"), {**config, "start": f"{self._inside}/{start}"})
+                self._processes.append(config["process"])
                 if config["ui_port"]:
                     host, port = self.cluster.published(self.cluster.client(zone).spec.name, config["ui_port"])
                     self.web_uis[config["process"]] = f"http://{host}:{port}/"
+
+    def _begin(self, start: str) -> int:
+        """Once all are ready, tells those that look for the file `start` the instant at which their schedules begin."""
+        processes = set(self._processes)
         wait_until(
-            lambda: self.alive() and set(processes) <= self.readings.noted("ready"), READY_WITHIN_S, "probes and load to be ready"
+            lambda: self.alive() and processes <= self.readings.noted("ready"), READY_WITHIN_S, "probes and load to be ready"
         )
         first_at = now_ns() + SECOND_NS
-        fresh = self.history / "start.new"
+        fresh = self.history / f"{start}.new"
         fresh.write_text(str(first_at))
-        fresh.rename(self.history / "start")
+        fresh.rename(self.history / start)
         return first_at
 
     def _spawn(self, zone: str, process: str, module: tuple[str, ...], config: Mapping[str, Any]) -> None:
@@ -187,8 +208,9 @@ class Clients:
             },
         }  # fmt: skip
 
-    def _load_configs(self, zone: str, number: int) -> Iterator[dict[str, Any]]:
-        for order, workload in enumerate(self.workloads):
+    def _load_configs(self, zone: str, number: int, workloads: Sequence[Use]) -> Iterator[dict[str, Any]]:
+        """One for each of the workloads that asks from this zone; they are the latest of all."""
+        for order, workload in enumerate(workloads, len(self.workloads) - len(workloads)):
             options = workload.options
             zones = list(self.cluster.zones) if options.zones == "all" else list(options.zones)
             if zone not in zones:
@@ -245,7 +267,16 @@ class Clients:
     def stop(self) -> None:
         """Ends probes and load; returns when all have written what they know."""
         (self.history / "stop").touch()
-        wait_until(lambda: set(self._processes) <= self.readings.noted("stopped"), 20, "probes and load to stop")
+        silent = set(self._processes)
+
+        def stopped() -> bool:
+            silent.difference_update(self.readings.noted("stopped"))
+            return not silent
+
+        try:
+            wait_until(stopped, 20, "probes and load to stop")
+        except ClusterError as problem:
+            raise ClusterError(f"{problem}: silent: {', '.join(sorted(silent))}") from None
 
     def final_reads(self) -> None:
         """Reads everything on every database node, each from its own zone, into the history."""

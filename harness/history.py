@@ -218,8 +218,8 @@ class History:
         return [event for event in self.events if event.name in names]
 
     def phase(self, name: str) -> int | None:
-        """When a phase began: forming, steady, faults, recovering, final_reads, done."""
-        return next((event.at for event in self.named("phase") if event["phase"] == name), None)
+        """When a phase began, for the last time: forming, steady, faults, recovering, final_reads, done."""
+        return next((event.at for event in reversed(self.named("phase")) if event["phase"] == name), None)
 
     @property
     def end(self) -> int:
@@ -299,7 +299,7 @@ def read(folder: Path) -> History:
         key=lambda event: event.at,
     )
     for event in events:
-        if event.name == "laid_out":  # what is known only once the nodes are there: addresses, versions
+        if event.name in ("laid_out", "about"):  # what is known only later: addresses, versions, what a test asks as it goes
             run.update(event.data)
     archived = folder / "operations.parquet"
     from harness import archive  # noqa: PLC0415 (archive needs this module's types)

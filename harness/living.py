@@ -213,7 +213,7 @@ def measured(living: Living, what: str, session: str, report: Path) -> Iterator[
                     with suppress(ClusterError):  # a cluster that cannot be healed is seen by whoever uses it next
                         cluster.restore()
                     save(living.name, session, report)
-                    _copy_logs(living.folder / "nodes", report / "nodes", logged)
+                    copy_logs(living.folder / "nodes", report / "nodes", logged)
                     guardian.done()
 
 
@@ -235,7 +235,7 @@ def save(name: str, session: str, report: Path) -> None:
     shutil.move(source, target)
 
 
-def _copy_logs(nodes: Path, report: Path, logged: Mapping[Path, int]) -> None:
+def copy_logs(nodes: Path, report: Path, logged: Mapping[Path, int]) -> None:
     """What the nodes have logged since the measurement began."""
     for path in nodes.glob("*/*.log"):
         copy = report / path.relative_to(nodes)

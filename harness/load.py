@@ -109,7 +109,7 @@ class Context:
     users: int
     interval_ns: int
     slot: Callable[[int], int]  # a user's number → its first intended start, ns after the schedule's
-    folder: Path
+    start: Path  # the file that holds the instant at which the schedule begins
     count: int = 0
     connected: int = 0
 
@@ -130,12 +130,12 @@ def user_class(context: Context) -> type[locust.User]:
         def on_start(self) -> None:
             self.session = Session(context.login, workload.reconnect_s)
             self.number = next(numbers)
-            anew = (context.folder / "start").exists()
+            anew = context.start.exists()
             gevent.with_timeout(workload.deadline_s * 5, self.session.connect, timeout_value="deadline")
             context.connected += 1
-            while not (context.folder / "start").exists():
+            while not context.start.exists():
                 gevent.sleep(0.05)
-            self.intended = int((context.folder / "start").read_text()) + context.slot(self.number)
+            self.intended = int(context.start.read_text()) + context.slot(self.number)
             if anew and (missed := now_ns() - self.intended) > 0:  # nobody meant to ask while there was no such user
                 self.intended += -(-missed // context.interval_ns) * context.interval_ns
 
@@ -214,7 +214,7 @@ class ScheduledUsers:
             config["login"], config["direct"], config["users"], interval_ns,
             # Evenly over the interval, the zones' users between each other's: no bursts of our own making.
             slot=lambda user: interval_ns * (user * config["processes"] + config["place"]) // apart,
-            folder=Path(config["folder"]),
+            start=Path(config["start"]),
         )  # fmt: skip
         own = getattr(workload, "user_class", user_class)  # a workload may bring users that keep no schedule of ours
         self.environment = Environment(user_classes=[own(self._context)], stop_timeout=2)

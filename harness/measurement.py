@@ -7,6 +7,8 @@ is there before and stays there after: it may have been made for this one measur
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from harness import interrupts
@@ -17,7 +19,7 @@ from harness.guards import Guards
 from harness.nemesis import Nemesis
 from harness.protocols import Cluster, Node, Progress, Topology
 from harness.recording import Notes
-from harness.scenario import Scenario
+from harness.scenario import Scenario, Use
 from harness.watch import HostWatch
 
 WARM_UP_S = 2.0  # from the first operation to the beginning of the steady state
@@ -54,6 +56,14 @@ class Measurement:
 
     def carry_out(self) -> None:
         """Measures, breaks, heals, measures on, reads what is left."""
+        with self.running():
+            self._break()
+            self._await_recovery()
+            self._measure_on()
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Probes and load, from the steady state on; leaving ends them and reads what is left, unless something was raised."""
         self.clients.await_endpoints()
         self.clients.prepare()
         self.progress("starting probes and load" if self.scenario.workloads else "starting probes")
@@ -62,9 +72,8 @@ class Measurement:
             self.progress(f"Locust's web UI of {process}: {url}")
         with HostWatch(self.notes), self.cluster.watched() as self.accidents:
             self._await_steady()
-            self._break()
-            self._await_recovery()
-            self._measure_on()
+            self._phase("faults")
+            yield
         self._phase("final_reads")
         self.clients.stop()
         self._final_reads()
@@ -103,9 +112,9 @@ class Measurement:
         return ""
 
     def _pass_time(self, until: int) -> None:
-        wait_until(lambda: self._goes_on() and now_ns() >= until, (until - now_ns()) / SECOND_NS + 10, "time to pass")
+        wait_until(lambda: self.goes_on() and now_ns() >= until, (until - now_ns()) / SECOND_NS + 10, "time to pass")
 
-    def _goes_on(self) -> bool:
+    def goes_on(self) -> bool:
         """True; raises what ends the run now: the user, a guard, an accident, a full disk, or an end of probes or load."""
         interrupts.check()
         self.notes.check()
@@ -119,16 +128,23 @@ class Measurement:
 
     def _break(self) -> None:
         """Lets the nemesis act; heals at once when a guard or the user ends the run."""
-        self._phase("faults")
         self.broken_at = now_ns()
         self.nemesis.start(self.broken_at)
         try:
             wait_until(
-                lambda: self._goes_on() and not self.nemesis.under_way(), self.scenario.max_runtime_s + 60, "the faults to end"
+                lambda: self.goes_on() and not self.nemesis.under_way(), self.scenario.max_runtime_s + 60, "the faults to end"
             )
         finally:
             with interrupts.shielded():
                 self.nemesis.stop()
+
+    def add(self, workload: Use) -> None:
+        """Starts a workload beside what runs already. Measuring begins anew with it, unless something was broken before."""
+        self.progress(f"starting {workload.use}")
+        self.first_at = self.clients.add(workload)
+        if not self.nemesis.acted:
+            self._await_steady()
+            self._phase("faults")
 
     def _await_recovery(self) -> None:
         """Waits until clients in every zone are served and every member is healthy; says so either way."""

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -21,7 +21,7 @@ from harness import conditions, targets
 from harness.clock import SECOND_NS, now_ns
 from harness.conditions import Condition
 from harness.errors import ClusterError, HarnessError
-from harness.protocols import Cluster, Group, HostFault, LinkFault, NodeFault, Topology, Witness
+from harness.protocols import Cluster, Group, HostFault, LinkFault, NodeFault, Outcome, Topology, Witness
 from harness.readings import Readings
 from harness.recording import Notes
 from harness.scenario import ChangePlan, FaultPlan, Planned
@@ -31,6 +31,17 @@ AFTER_WITHIN_S = 60.0  # a server that was started again may take this long to a
 LOOK_S = 1.0  # how long a look at a fault that answers nothing takes at most
 POLL_S = 0.1
 _STAGE = {conditions.FAULT_IS_INJECTED: "injected", conditions.FAULT_IS_HEALED: "healed", conditions.CHANGE_IS_DONE: "done"}
+
+
+@dataclass(frozen=True)
+class Injected:
+    """A fault in force: what it `hit` (nodes, zones or links, by name), since when (`at`, ns), and whether it is `witnessed`."""
+
+    id: str
+    kind: str
+    hit: Sequence[str]
+    at: int
+    witnessed: bool
 
 
 @dataclass
@@ -64,6 +75,11 @@ class Nemesis:
             self._threads.append(thread)
             thread.start()
 
+    @property
+    def acted(self) -> bool:
+        """Whether any fault or change was begun."""
+        return bool(self._state)
+
     def under_way(self) -> bool:
         return any(thread.is_alive() for thread in self._threads)
 
@@ -76,66 +92,82 @@ class Nemesis:
     # --- one fault, or one change ---
 
     def _carry_out(self, plan: Planned) -> None:
-        try:
+        with suppress(Exception), self._noting_failure(plan):  # which has said so, and a thread can do no more
             if not self._await_start(plan):
                 return
             if isinstance(plan, ChangePlan):
-                self._change(plan)
-            else:
-                self._inject(plan)
-        except HarnessError as problem:
-            self._note(plan, "failed", error=str(problem))
-            self.progress(f"{plan.id}: {problem}")
-        except Exception as problem:  # noqa: BLE001 (a thread's error must reach the history, whatever it is)
-            self._note(plan, "failed", error=f"{type(problem).__name__}: {problem}")
-            self.progress(f"{plan.id}: {type(problem).__name__}: {problem}")
+                self.change(plan)
+                return
+            with self.injected(plan) as fault:
+                self.await_end(plan, fault)
 
-    def _change(self, plan: ChangePlan) -> None:
-        change = plan.change
-        self._note_seen(plan, "before", change.look(self.cluster, self.topology), {})
-        self._note(plan, "begun", changes_roles=change.changes_roles)
-        self.progress(f"{plan.id}: {plan.kind} begins")
-        outcome = change.carry_out(self.cluster, self.topology)
-        stage, key = ("done", "said") if outcome.verified else ("failed", "error")
-        self._note(plan, stage, hit=list(outcome.touched), **{key: outcome.said})
-        self.progress(f"{plan.id}: {outcome.said}")
-        self._note_seen(plan, "after", change.look(self.cluster, self.topology), outcome.expected)
-
-    def _inject(self, plan: FaultPlan) -> None:
-        roles = self.readings.roles()
-        specs = [node.spec for node in self.cluster.nodes.values()]
-        hit = targets.resolve(plan.target, specs, roles, self.rng, self.topology.endpoint_names)
-        self._primary_before[plan.id] = _primary(roles)
-        self.touched |= set(hit.nodes)
-        acts, witnesses = self._acts(plan, hit)
-        self._look(plan, "before", witnesses, normal=True, within_s=BEGIN_WITHIN_S)
-        self._note(plan, "injecting", hit=list(hit.names), changes_roles=plan.fault.changes_roles)
-        with ExitStack() as healing:  # whatever happens below, what was entered is left
-            for act in acts:
-                healing.enter_context(act())
-            injected = self._note(plan, "injected")
-            self.progress(f"{plan.id}: {plan.kind} injected at {', '.join(hit.names)}")
-            problem = self._hold(plan, witnesses, injected)
-            self._note(plan, "healing")
-        self._note(plan, "healed")
-        self.cut_off -= set(hit.zones)
-        self.progress(f"{plan.id}: healed")
-        if problem:
-            raise problem
-        self._look(plan, "after", witnesses, normal=True, within_s=AFTER_WITHIN_S)
-
-    def _hold(self, plan: FaultPlan, witnesses: Sequence[Witness], injected: int) -> HarnessError | None:
-        """Looks on until the fault is to be healed; returns what kept it from doing so, such as a node that is gone."""
+    @contextmanager
+    def _noting_failure(self, plan: Planned) -> Iterator[None]:
+        """An error reaches the history, whatever it is, and is raised on."""
         try:
-            shown = self._look(plan, "begin", witnesses, within_s=BEGIN_WITHIN_S)
-            self.progress(f"{plan.id}: " + ("its effect is witnessed" if shown else "nobody can see its effect"))
-            self._await_end(plan, injected)
-            self._look(plan, "end", witnesses)
-            if length_s := plan.for_s:
-                self._wait(lambda: now_ns() >= injected + length_s * SECOND_NS, every_s=0.001)
-        except HarnessError as problem:
-            return problem
-        return None
+            yield
+        except Exception as problem:
+            said = str(problem) if isinstance(problem, HarnessError) else f"{type(problem).__name__}: {problem}"
+            if not self._is(plan.id, "failed"):
+                self._note(plan, "failed", error=said)
+                self.progress(f"{plan.id}: {said}")
+            raise
+
+    def change(self, plan: ChangePlan) -> Outcome:
+        """Carries a change out now, to its end."""
+        with self._noting_failure(plan):
+            change = plan.change
+            self._note_seen(plan, "before", change.look(self.cluster, self.topology), {})
+            self._note(plan, "begun", changes_roles=change.changes_roles)
+            self.progress(f"{plan.id}: {plan.kind} begins")
+            outcome: Outcome = change.carry_out(self.cluster, self.topology)
+            stage, key = ("done", "said") if outcome.verified else ("failed", "error")
+            self._note(plan, stage, hit=list(outcome.touched), **{key: outcome.said})
+            self.progress(f"{plan.id}: {outcome.said}")
+            self._note_seen(plan, "after", change.look(self.cluster, self.topology), outcome.expected)
+            return outcome
+
+    @contextmanager
+    def injected(self, plan: FaultPlan) -> Iterator[Injected]:
+        """A fault that is injected now, and healed when the context is left, whatever was raised in it."""
+        raised: BaseException | None = None
+        blinded: HarnessError | None = None
+        with self._noting_failure(plan):
+            roles = self.readings.roles()
+            specs = [node.spec for node in self.cluster.nodes.values()]
+            hit = targets.resolve(plan.target, specs, roles, self.rng, self.topology.endpoint_names)
+            self._primary_before[plan.id] = _primary(roles)
+            self.touched |= set(hit.nodes)
+            acts, witnesses = self._acts(plan, hit)
+            self._look(plan, "before", witnesses, normal=True, within_s=BEGIN_WITHIN_S)
+            self._note(plan, "injecting", hit=list(hit.names), changes_roles=plan.fault.changes_roles)
+            with ExitStack() as healing:  # whatever happens below, what was entered is left
+                for act in acts:
+                    healing.enter_context(act())
+                injected = self._note(plan, "injected")
+                self.progress(f"{plan.id}: {plan.kind} injected at {', '.join(hit.names)}")
+                try:
+                    shown = self._look(plan, "begin", witnesses, within_s=BEGIN_WITHIN_S)
+                    self.progress(f"{plan.id}: " + ("its effect is witnessed" if shown else "nobody can see its effect"))
+                    try:
+                        yield Injected(plan.id, plan.kind, hit.names, injected, shown)
+                    except BaseException as problem:  # noqa: BLE001 (raised again once it is healed)
+                        raised = problem
+                    self._look(plan, "end", witnesses)
+                    if plan.for_s and not raised:
+                        healed_at = injected + plan.for_s * SECOND_NS
+                        self._wait(lambda: now_ns() >= healed_at, every_s=0.001)
+                except HarnessError as problem:  # nobody can look on any more: a node is gone, perhaps
+                    blinded = problem
+                self._note(plan, "healing")
+            self._note(plan, "healed")
+            self.cut_off -= set(hit.zones)
+            self.progress(f"{plan.id}: healed")
+            if blinded:
+                raise raised or blinded
+            self._look(plan, "after", witnesses, normal=True, within_s=BEGIN_WITHIN_S if raised else AFTER_WITHIN_S)
+        if raised:
+            raise raised
 
     def _acts(
         self, plan: FaultPlan, hit: targets.Resolved
@@ -206,10 +238,10 @@ class Nemesis:
         """Whether a fault or change has reached one of the stages."""
         return any(id_ in self._state.get(stage, ()) for stage in stages)
 
-    def _await_end(self, plan: FaultPlan, injected: int) -> None:
+    def await_end(self, plan: FaultPlan, fault: Injected) -> None:
         """Waits until the last look is due: the fault's end, or, when its length is given, as long before as a look may take."""
         length_s = plan.for_s - LOOK_S if plan.for_s else plan.at_most_s or 0
-        limit = injected + int(length_s * SECOND_NS)
+        limit = fault.at + int(length_s * SECOND_NS)
         until = plan.until
         self._wait(lambda: now_ns() >= limit or (until is not None and self._true(until, plan)))
 

@@ -72,8 +72,8 @@ def run(
     ports = locust_ui_ports(len(scenario.workloads)) if locust_ui else ()
     chosen = runtimes.called(runtime, scenario.images, progress, ports)
     with written_below(reports):
-        folder = _new_folder(reports, scenario)
-        record(scenario, chosen, folder, _drawn(seed), progress)
+        folder = new_folder(reports, scenario)
+        record(scenario, chosen, folder, drawn(seed), progress)
         return conclude(folder, progress)
 
 
@@ -93,16 +93,16 @@ def measure(
     the cluster, ClusterError when it is not whole.
     """
     with written_below(reports):
-        folder = _new_folder(reports, scenario)
-        session, drawn = secrets.token_hex(4), _drawn(seed)
+        folder = new_folder(reports, scenario)
+        session, draw = secrets.token_hex(4), drawn(seed)
         try:
             with (
                 living.measured(cluster, scenario.title, session, folder) as (topology, attached),
                 _recorded(attached.folder / "history" / session, progress) as notes,
             ):
-                notes.write("run", now_ns(), **_first_event(scenario, topology, cluster.runtime, drawn))
+                notes.write("run", now_ns(), **first_event(scenario, topology, cluster.runtime, draw))
                 note_layout(notes, scenario, topology, attached)
-                taken = Measurement(scenario, topology, attached, notes, drawn, progress, session)
+                taken = Measurement(scenario, topology, attached, notes, draw, progress, session)
                 with during(taken):
                     taken.carry_out()
         except HarnessError:
@@ -124,7 +124,7 @@ def conclude(folder: Path, progress: Progress) -> RunResult:
     return RunResult(verdict, result["reason"], result["findings"], folder, interrupted)
 
 
-def _drawn(seed: int | None) -> int:
+def drawn(seed: int | None) -> int:
     return secrets.randbelow(2**31) if seed is None else seed
 
 
@@ -138,7 +138,7 @@ def write_reports(folder: Path, result: Mapping[str, Any]) -> None:
             registry.find("reporters", name)().write(folder, told, result)
 
 
-def _new_folder(reports: Path, scenario: Scenario) -> Path:
+def new_folder(reports: Path, scenario: Scenario) -> Path:
     """A folder that no other run has. Raises UsageError where none can be made."""
     above = reports / scenario.name
     moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
@@ -169,7 +169,7 @@ def record(scenario: Scenario, runtime: Runtime, folder: Path, seed: int, progre
     """Carries a scenario out and leaves its history in `folder/history`, whatever happens on the way."""
     topology: Topology = scenario.topology.options
     with _recorded(folder / "history", progress) as notes:
-        notes.write("run", now_ns(), **_first_event(scenario, topology, runtime.name, seed))
+        notes.write("run", now_ns(), **first_event(scenario, topology, runtime.name, seed))
         notes.write("phase", now_ns(), phase="forming")
         with runtime.launch(topology, folder) as cluster:
             topology.form(cluster, progress)
@@ -202,11 +202,10 @@ def _recorded(history: Path, progress: Progress) -> Iterator[Notes]:
     notes.check()
 
 
-def _first_event(scenario: Scenario, topology: Topology, runtime: str, seed: int) -> dict[str, Any]:
+def first_event(scenario: Scenario, topology: Topology, runtime: str, seed: int) -> dict[str, Any]:
     plan = Plan(IPv4Network("198.18.0.0/20"), topology.zones)
     copy: Topology = dataclasses.replace(topology)  # type: ignore[type-var]  # one that is laid out remembers where
     planned = [*copy.nodes(plan.addresses()), *client_nodes(plan, copy)]
-    workloads = [workload.options for workload in scenario.workloads]
     told = as_run(scenario)
     told["topology"] |= {"zones": list(topology.zones), "nodes": [_told(spec) for spec in planned]}
     return told | {
@@ -214,10 +213,19 @@ def _first_event(scenario: Scenario, topology: Topology, runtime: str, seed: int
         "runtime": runtime,
         "started_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "probes": PROBES,
+        "versions": _own_versions(),
+        **asked(scenario),
+    }
+
+
+def asked(scenario: Scenario) -> dict[str, Any]:
+    """What the workloads ask, where their writes go, and what must hold of it in the end."""
+    workloads = [workload.options for workload in scenario.workloads]
+    return {
+        "workloads": as_run(scenario)["workloads"],
         "sets": {"probe_write": "probe", **{kind: name for work in workloads for kind, name in work.sets.items()}},
         "deadlines": _deadlines(workloads),
         "invariants": {name: value for work in workloads for name, value in work.invariants().items()},
-        "versions": _own_versions(),
     }
 
 

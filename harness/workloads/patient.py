@@ -111,9 +111,9 @@ class Patient:
                 self.endpoint = recorder.name("endpoint", path)
                 gevent.with_timeout(patient.deadline_s * 5, self.session.connect, timeout_value="deadline")
                 context.connected += 1
-                while not (context.folder / "start").exists():
+                while not context.start.exists():
                     gevent.sleep(0.05)
-                self.turn = int((context.folder / "start").read_text()) + context.slot(self.number)
+                self.turn = int(context.start.read_text()) + context.slot(self.number)
 
             def on_stop(self) -> None:
                 self.session.drop()
