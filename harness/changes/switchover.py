@@ -51,7 +51,10 @@ class Switchover:
         roles = topology.roles(cluster)
         primary = _primary(roles)
         moved = primary == self.to if self.to else primary not in (None, before)
-        return roles if moved and topology.healthy(cluster) is None else {}
+        settled = all(
+            role == "replica" for node, role in roles.items() if node != primary
+        )  # none on its way from one to the other
+        return roles if moved and settled and topology.healthy(cluster) is None else {}
 
 
 def _primary(roles: Mapping[str, str]) -> str | None:
