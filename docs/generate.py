@@ -17,7 +17,20 @@ from typing import Any
 
 import click
 
-from harness import cli, conditions, history, judging, pytest_plugin, registry, scenario, shell, targets
+from harness import (
+    cli,
+    conditions,
+    errors,
+    fixtures,
+    history,
+    judging,
+    pytest_plugin,
+    registry,
+    scenario,
+    shell,
+    targets,
+    testing,
+)
 from harness.layout import Plan, client_nodes
 from harness.protocols import Topology
 from harness.scenario import ChangePlan, FaultPlan
@@ -83,6 +96,7 @@ def pages() -> dict[str, str]:
         "metrics.md": _metrics,
         "report-folder.md": _report_folder,
         "commands.md": _commands,
+        "fixtures.md": _fixtures,
     }
     return {name: HEAD + "\n".join(write()).rstrip() + "\n" for name, write in made.items()}
 
@@ -341,7 +355,7 @@ def _commands() -> Iterator[str]:
     yield "## pytest\n"
     yield "Installed, the plugin collects the YAML files below every folder called `scenarios` as tests. A scenario's topology,"
     yield "its kinds of faults and changes and its `markers` are markers. With"
-    yield f"`{pytest_plugin.REQUIRE_DOCKER}=1` in the environment a scenario that would be skipped, since no engine answers,"
+    yield f"`{fixtures.REQUIRE_DOCKER}=1` in the environment a scenario that would be skipped, since no engine answers,"
     yield "fails instead.\n"
     recorded = _Options()
     pytest_plugin.pytest_addoption(recorded)  # type: ignore[arg-type]  # it is asked for getgroup only
@@ -370,6 +384,45 @@ def _command(heading: str, command: click.Command) -> Iterator[str]:
             yield from _command(f"#{heading} {command.name}", below)
 
 
+# --- fixtures.md -------------------------------------------------------------------------------------------------
+
+
+def _fixtures() -> Iterator[str]:
+    yield "# Fixtures for tests in Python\n"
+    yield "What a test may ask for once the package is installed; how to use them:"
+    yield "[test your own code](../how-to/test-your-own-code.md). Durations, rates and shares are texts with their units, as in a"
+    yield "scenario file.\n"
+    for name, cls in FIXTURES.items():
+        yield f"## {name}\n"
+        what = _prose(cls).removeprefix(f"The fixture `{name}`: ")
+        yield f"{what[:1].upper()}{what[1:]}\n"
+        for member in (pair for one in reversed(cls.__mro__[:-1]) for pair in vars(one).items()):
+            yield from _member(name, *member)
+    yield "## What they raise\n"
+    yield from _table(("error", "when"), [(f"`{cls.__name__}`", _prose(cls)) for cls in ERRORS])
+
+
+FIXTURES = {"cluster": testing.TestCluster, "chaos": testing.Chaos, "load": testing.Load, "probe": testing.Probe}
+ERRORS = (errors.UsageError, errors.TargetError, errors.ClusterError, testing.Unwitnessed, testing.Unmeasured)
+
+
+def _member(fixture: str, name: str, what: Any) -> Iterator[str]:
+    """A public method or property, with its signature as it is called."""
+    if name.startswith("_"):
+        return
+    if isinstance(what, property):
+        yield f"### {fixture}.{name}\n\n{_prose(what)}\n"
+    elif inspect.isfunction(what):
+        signature = inspect.signature(what)
+        bare = [one.replace(annotation=inspect.Parameter.empty) for one in signature.parameters.values()][1:]
+        called = signature.replace(parameters=bare, return_annotation=inspect.Signature.empty)
+        yield f"### {fixture}.{name}\n\n```text\n{fixture}.{name}{called}\n```\n\n{_prose(what)}\n"
+
+
+def _prose(documented: Any) -> str:
+    return _help(inspect.getdoc(documented) or "").strip()
+
+
 class _Options:
     """Stands for pytest's parser, to note which options the plugin adds."""
 
@@ -383,6 +436,10 @@ class _Options:
     def addoption(self, name: str, **about: Any) -> None:
         words = " or ".join(f"`{word}`" for word in about.get("choices", ())) or f"`{about['metavar']}`"
         self.rows.append((f"`{name}`", words, about["help"]))
+
+    def addini(self, name: str, help: str, **about: Any) -> None:  # noqa: A002 (pytest's signature)
+        del about
+        self.rows.append((f"`{name}` (ini)", "`NAME`", help))
 
 
 def _metavar(argument: click.Argument) -> str:

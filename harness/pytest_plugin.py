@@ -2,12 +2,12 @@
 
 Installed, pytest collects the YAML files below every folder called `scenarios`: the scenario's name is the test's,
 its `markers`, its topology and its kinds of faults and changes are markers, and a verdict other than PASS fails it in
-its own words. Everything heavy is imported when a scenario is collected or run: other suites pay nothing for this plugin.
+its own words. Everything heavy is imported when a scenario is collected or run: other suites pay nothing for this plugin. The
+fixtures for tests in Python are in `harness.fixtures`.
 """
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -18,9 +18,10 @@ import pytest
 if TYPE_CHECKING:
     from harness.scenario import Scenario
 
+pytest_plugins = ("harness.fixtures",)
+
 FOLDER = "scenarios"
 SUFFIXES = (".yaml", ".yml")
-REQUIRE_DOCKER = "HARNESS_REQUIRE_DOCKER"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -44,6 +45,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=None,
         help="a whole number that repeats a run's random choices (default: drawn anew for each scenario)",
     )
+    what = "the topology of tests that ask for the fixture cluster, and have no mark topology"
+    group.addoption("--harness-topology", metavar="NAME", default=None, help=f"{what} (default: the ini option's)")
+    parser.addini("harness_topology", f"{what} (default: rds-multi-az)", default="rds-multi-az")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -53,6 +57,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for kind, what in kinds.items():
         for word in registry.names(kind):
             _register(config, as_marker(word), f"scenarios {what} {word}")
+    _register(config, "topology(name, fresh=False, **options)", "the cluster of a test in Python; a fresh one is its own")
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
@@ -110,6 +115,7 @@ class ScenarioItem(pytest.Item):
     def runtest(self) -> None:
         from harness import runner
         from harness.errors import RuntimeUnavailable
+        from harness.fixtures import unavailable
 
         seed = self.config.getoption("--harness-seed")
         seed = random.randrange(2**32) if seed is None else seed
@@ -123,11 +129,7 @@ class ScenarioItem(pytest.Item):
                 progress=print,
             )
         except RuntimeUnavailable as reason:
-            if os.environ.get(REQUIRE_DOCKER) == "1":
-                raise ScenarioFailed(
-                    f"the scenario could not run, and {REQUIRE_DOCKER}=1 forbids skipping it: {reason}"
-                ) from None
-            pytest.skip(str(reason))
+            unavailable(reason, "the scenario")
         if result.interrupted:
             self.session.shouldstop = "interrupted by the user"
         self.user_properties.extend(properties(result.findings))

@@ -46,6 +46,7 @@ class Durability:
     """
 
     metrics: ClassVar[Mapping[str, str]] = dict.fromkeys(METRICS, "count")
+    after_final_reads: ClassVar[bool] = True  # nothing is lost for certain while clients still write
 
     def check(self, history: History) -> Finding:
         node = authority(history)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import re
 import shlex
@@ -138,7 +139,7 @@ def test_python_examples_run_and_their_options_can_be_written(text: str, tmp_pat
     monkeypatch.setitem(sys.modules, "example", example)
     exec(compile(text, str(tmp_path / "example.py"), "exec"), vars(example))
     for thing in vars(example).values():
-        if inspect.isclass(thing) and thing.__module__ == "example":
+        if dataclasses.is_dataclass(thing) and thing.__module__ == "example" and isinstance(thing, type):
             scenario.options(thing)
 
 
