@@ -545,7 +545,7 @@ def remove(run_id: str) -> int:
             if "already in progress" not in str(problem):
                 raise
 
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with ThreadPoolExecutor(max(1, len(containers))) as pool:  # all at once: each that lives on takes CPU from the rest
         list(pool.map(gone, containers))
     networks = client.networks.list(filters=mine)
     for network in networks:
