@@ -60,7 +60,7 @@ CLIENT_CPU_SHARES = 32 * 1024  # a container has 1024 unless told
 FORGETFUL = {"net.ipv4.tcp_orphan_retries": "1"}
 PACKETS = "packets"  # the node that makes packet rules; it is on the host's network and has no address
 QUIET_ROUNDS, ROUND_S = 4, 0.5  # how often, so long apart, nothing of a run must be found before it counts as removed
-AT_ONCE = 8  # containers started or removed at the same time
+AT_ONCE = 8  # containers started, or brought back to how they were, at the same time
 
 # The supervisor takes Ryuk's part: it also removes packet rules, and needs no image of its own.
 testcontainers_config.ryuk_disabled = True
