@@ -9,6 +9,7 @@ import json
 import random
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
@@ -367,10 +368,12 @@ def doctor(as_json: bool) -> int:
 def clean() -> None:
     """Removes what runs left behind that nobody owns any more, such as after a power cut.
 
-    That is containers, networks and packet rules. Only what carries the harness's own labels or names is touched;
-    runs and clusters that are alive are left alone.
+    That is containers, networks, packet rules, and the folders of clusters that were up. Only what carries the harness's
+    own labels or names is touched; runs and clusters that are alive are left alone.
     """
-    for line in _leftovers().clean():
+    from harness import living
+
+    for line in chain(_leftovers().clean(), living.forget()):
         click.echo(line)
 
 

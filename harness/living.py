@@ -26,7 +26,7 @@ from harness.clock import wait_until
 from harness.conditions import ID
 from harness.errors import ClusterError, UsageError, suggestion
 from harness.protocols import Cluster, Progress, Runtime, Topology
-from harness.supervisor import Supervised, is_alive
+from harness.supervisor import Supervised, identity, is_alive
 
 STATE = "HARNESS_STATE"  # the environment's word for another state folder
 
@@ -172,6 +172,7 @@ def _new_folder(name: str | None, use: str) -> Path:
             if name:
                 raise UsageError(f"a cluster called '{name}' is up already; take it down, or choose another --name") from None
             continue
+        (folder / "maker").write_text(identity(os.getpid()))
         (folder / "history").mkdir()
         return folder
     raise UsageError("a hundred clusters of this topology are up; take some down first")
@@ -190,6 +191,15 @@ def down(living: Living, *, force: bool = False) -> None:
     else:
         _runtime(living.runtime).remove(living.run_id)
     shutil.rmtree(living.folder, ignore_errors=True)
+
+
+def forget() -> Iterator[str]:
+    """Removes the folders of clusters that nobody keeps and nobody is making, a line for each; not their nodes."""
+    for folder in sorted(home().glob("*")):
+        living, maker = _read(folder), folder / "maker"
+        if not (living.kept if living else maker.exists() and is_alive(maker.read_text())):
+            shutil.rmtree(folder, ignore_errors=True)
+            yield f"cluster {folder.name}, which nobody kept any more, is forgotten"
 
 
 # --- measurements on a cluster that lives on ---------------------------------------------------------------------------

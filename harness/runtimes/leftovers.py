@@ -1,7 +1,7 @@
-"""What did processes that are gone leave on the runtime.engine, and what of it is nobody's any more?
+"""What did processes that are gone leave on the engine, and what of it is nobody's any more?
 
 Containers and networks say whose they are by their labels. Packet rules carry the run in their table's name alone, so
-they are looked for by themselves: they stay when a packet helper was removed, or when the runtime.engine was started anew.
+they are looked for by themselves: they stay when a packet helper was removed, or when the engine was started anew.
 """
 
 from __future__ import annotations

@@ -111,6 +111,17 @@ def test_a_process_that_took_over_a_number_is_another_one(home: Path) -> None:
     assert not noted(home, "kept", f"{os.getpid()}:1").kept
 
 
+def test_only_clusters_that_nobody_keeps_or_makes_are_forgotten(home: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        noted(home, "kept", identity(process.pid))
+        noted(home, "dead", f"{os.getpid()}:1")
+        living._new_folder("being-made", "rds-multi-az")
+        (living._new_folder("half-made", "rds-multi-az") / "maker").write_text(f"{os.getpid()}:1")
+        said = list(living.forget())
+        assert [line.split(",")[0] for line in said] == ["cluster dead", "cluster half-made"]
+        assert sorted(path.name for path in home.iterdir()) == ["being-made", "kept"]
+
+
 def test_a_history_is_moved_into_its_report_once(home: Path, tmp_path: Path) -> None:
     one, report = noted(home, "rds-multi-az"), tmp_path / "report"
     session = one.folder / "history" / "5e55"
