@@ -420,7 +420,10 @@ class SwitchesOver(Protocol):
 
 
 class Checker(Protocol):
-    """One judge: a pure function of the history. `metrics` are what `expect` may bound, with their units."""
+    """One judge: a pure function of the history. `metrics` are what `expect` may bound, with their units.
+
+    One that measures them before, during and after the faults, too, has `by_phase = True`: `during` may then be bounded.
+    """
 
     metrics: ClassVar[Mapping[str, str]]  # name → unit: `s`, `share` or `count`
 

@@ -26,6 +26,7 @@ class Latency:
     acknowledged has no latency; availability counts it.
     """
 
+    by_phase: ClassVar[bool] = True
     metrics: ClassVar[Mapping[str, str]] = {f"{kind}_{name}": "s" for kind in ("write", "read") for name in PERCENTILES}
 
     def check(self, history: History) -> Finding:

@@ -17,7 +17,8 @@ from harness.protocols import Database, NodeSpec, Topology
 from harness.scenario import locust_files
 from harness.scenario.document import Steps
 from harness.scenario.fields import fields_of
-from harness.scenario.values import ChangePlan, FaultPlan, Planned, Scenario
+from harness.scenario.models import by_phase
+from harness.scenario.values import ChangePlan, Expectation, FaultPlan, Planned, Scenario
 from harness.scenario.wording import shortly
 from harness.workloads.locustfile import SPAWNED_WITHIN_S, Locustfile
 
@@ -44,6 +45,7 @@ def contradictions_in(scenario: Scenario, folder: Path) -> Iterator[Contradictio
         if plan.at_s is not None and plan.at_s >= scenario.max_runtime_s:
             yield (*steps, "at"), False, f"starts when the run is over already (max_runtime is {scenario.max_runtime_s:g}s)"
     yield from _of_order(plans)
+    yield from _of_bounds(scenario.expect)
     yield from _of_topology(scenario, folder)
     yield from _of_guards(scenario)
 
@@ -144,6 +146,16 @@ def _of_waiting(plans: Plans) -> Iterator[Contradiction]:
         yield (*steps, next(iter(_waits(plan)))), False, f"waits for itself: {', which awaits '.join(map(repr, circle))}"
 
 
+def _of_bounds(expect: Sequence[Expectation]) -> Iterator[Contradiction]:
+    """Bounds on a part that a metric does not have; the run could only end UNKNOWN."""
+    for number, bound in enumerate(expect):
+        if bound.during and bound.metric not in by_phase():
+            among = sum(other.metric == bound.metric for other in expect[:number])
+            others = ", ".join(sorted(by_phase()))
+            what = f"{bound.metric} is measured over the whole run only; leave during out, or bound {others}"
+            yield ("expect", bound.metric, among, "during"), False, what
+
+
 def _of_topology(scenario: Scenario, folder: Path) -> Iterator[Contradiction]:
     topology: Topology = scenario.topology.options
     specs = _specs(topology)
@@ -156,6 +168,9 @@ def _of_topology(scenario: Scenario, folder: Path) -> Iterator[Contradiction]:
         never = targets.never_matches(plan.target, specs, topology.zones, topology.endpoint_names)
         if never:
             yield ("faults", index, "target"), False, never
+        if hasattr(plan.fault, "on_link") and scenario.path_through != "toxiproxy":
+            way = f"{plan.kind} acts on the way through Toxiproxy, which no client takes here; write path: toxiproxy"
+            yield ("faults", index, "inject"), False, way
     for index, change in enumerate(scenario.changes):
         yield from (
             (("changes", index, *rest), key, what) for rest, key, what in _of_change(change, scenario.topology.use, topology)

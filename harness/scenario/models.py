@@ -138,6 +138,13 @@ def metrics() -> Mapping[str, str]:
     return dict(sorted(found.items()))
 
 
+@cache
+def by_phase() -> frozenset[str]:
+    """The metrics that are measured before, during and after the faults, too."""
+    checkers = [registry.find("checkers", word) for word in registry.names("checkers")]
+    return frozenset(metric for checker in checkers if getattr(checker, "by_phase", False) for metric in checker.metrics)
+
+
 def _expect() -> Any:
     """For each metric its bounds, which become one tuple of Expectation."""
 

@@ -110,6 +110,7 @@ def test_faults_are_ordered_among_each_other(load: Any) -> None:
     read = load(
         LEAST
         + """\
+path: toxiproxy
 faults:
   - {id: first, inject: crash, target: writer, at: 5s, for: 10s}
   - {inject: crash, target: writer, after: first, at: 500ms, for: 10s}

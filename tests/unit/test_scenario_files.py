@@ -37,6 +37,8 @@ BEYOND_A_SCHEMA = {
     "fault_is_done",
     "fewer_users_than_zones",
     "locustfile_of_another_type",
+    "during_of_a_metric_without_phases",
+    "link_fault_on_no_link",
     "locustfile_spawned_too_slowly",
     "locustfile_that_is_not_there",
     "locustfile_with_files_from_elsewhere",

@@ -17,7 +17,7 @@ CRASH = {"inject": "crash", "target": "writer", "at": "0s", "for": "5s"}
 
 
 def inject(**arguments: Any) -> scenario.Scenario:
-    return scenario.of({**LEAST, "faults": [arguments]}, name="given", below=("faults", 0))
+    return scenario.of({**LEAST, "path": "toxiproxy", "faults": [arguments]}, name="given", below=("faults", 0))
 
 
 def test_values_mean_what_they_mean_in_a_file() -> None:
