@@ -36,6 +36,7 @@ def killed(node: str, *script: str) -> Callable[[Run], None]:
     return act
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("act", "reason"),
     [

@@ -71,7 +71,16 @@ def nft(run_id: str) -> Iterator[Callable[[str], str]]:
         helper.remove(force=True)
 
 
-@pytest.mark.parametrize("left_behind", ["everything", "stopped containers", "no packet helper", "packet rules alone"])
+@pytest.mark.parametrize(
+    "left_behind",
+    [
+        "everything",
+        *(
+            pytest.param(left, marks=pytest.mark.slow)
+            for left in ("stopped containers", "no packet helper", "packet rules alone")
+        ),
+    ],
+)
 def test_what_a_dead_machine_left_is_removed_and_a_living_run_is_spared(tmp_path: Path, left_behind: str) -> None:
     with ExitStack() as stack:
         dying, dead = stack.enter_context(cluster(tmp_path / "dead"))

@@ -138,6 +138,7 @@ def test_the_how_tos_own_code_survives_a_crash_of_the_writer(pytester: pytest.Py
     assert '<property name="lost_writes" value="0"' in (pytester.path / "junit.xml").read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_the_how_tos_switchover_is_measured(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_switchover=EXAMPLES["test_switchover.py"])
     pytester.runpytest_subprocess("--strict-markers").assert_outcomes(passed=1)
@@ -158,6 +159,7 @@ def test_tests_share_a_cluster_and_each_leaves_it_whole(pytester: pytest.Pyteste
     result.stdout.fnmatch_lines(["UNKNOWN, neither passed nor failed: *probe-az-b ended*"])
 
 
+@pytest.mark.slow
 def test_each_worker_of_xdist_has_a_cluster_of_its_own(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_beside=BESIDE)
     pytester.runpytest_subprocess("-n", "2").assert_outcomes(passed=2)
@@ -187,6 +189,7 @@ def left(run: str) -> list[str]:
     return [str(container.name) for container in found] + [str(network.name) for network in networks]
 
 
+@pytest.mark.slow
 def test_ctrl_c_heals_reports_and_leaves_nothing(tmp_path: Path) -> None:
     with in_the_middle(tmp_path) as (process, run):
         process.send_signal(signal.SIGINT)
@@ -198,6 +201,7 @@ def test_ctrl_c_heals_reports_and_leaves_nothing(tmp_path: Path) -> None:
     assert left(run) == []
 
 
+@pytest.mark.slow
 def test_a_killed_pytest_leaves_nothing(tmp_path: Path) -> None:
     with in_the_middle(tmp_path) as (process, run):
         process.kill()

@@ -70,7 +70,9 @@ def run_in(reports: Path) -> str | None:
 
 
 @pytest.mark.parametrize(
-    "moment", [{"phase": "forming"}, {"phase": "warming_up"}, {"stage": "injected"}], ids=["forming", "warming up", "injected"]
+    "moment",
+    [*(pytest.param({"phase": phase}, marks=pytest.mark.slow) for phase in ("forming", "warming_up")), {"stage": "injected"}],
+    ids=["forming", "warming up", "injected"],
 )
 def test_a_disk_that_becomes_full_ends_the_run_in_one_line(small_disk: Path, tmp_path: Path, moment: dict[str, str]) -> None:
     with start(small_disk, tmp_path / "full.yaml") as process:

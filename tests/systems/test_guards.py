@@ -26,7 +26,7 @@ expect: {{write_outage: {{max: 300s}}}}
     ("guard", "reason"),
     [
         ("abort_if: {write_outage: 3s}", "abort_if: the write outage of clients in"),
-        ("max_runtime: 30s", "max_runtime of 30 s is over"),
+        pytest.param("max_runtime: 30s", "max_runtime of 30 s is over", marks=pytest.mark.slow),
     ],
     ids=["abort_if", "max_runtime"],
 )

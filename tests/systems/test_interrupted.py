@@ -22,7 +22,7 @@ faults:
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_once_heals_reports_and_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
     with running(tmp_path, SCENARIO) as run:
         run.until(stage="injected")
@@ -54,6 +54,7 @@ def test_twice_ends_at_once_and_the_supervisor_removes_everything(tmp_path: Path
     assert json.loads((run.report / "result.json").read_text())["faults"][0]["injected_at_s"] is not None
 
 
+@pytest.mark.slow
 def test_pytest_ends_in_order_and_runs_no_further_scenario(tmp_path: Path) -> None:
     (tmp_path / "scenarios").mkdir()
     (tmp_path / "scenarios" / "later.yaml").write_text(SCENARIO)

@@ -44,10 +44,15 @@ def moments(of_each: int) -> list[tuple[str, float]]:
     return [(phase, after_s) for phase, delays in drawn.items() for after_s in delays[:of_each]]
 
 
-MOMENTS = moments(4 if os.environ.get("HARNESS_ALL_MOMENTS") == "1" else 1)
+ALL = os.environ.get("HARNESS_ALL_MOMENTS") == "1"
+QUICK = ("boot", "fault")  # what continuous integration tries
+MOMENTS = [
+    pytest.param(phase, after_s, marks=() if phase in QUICK else pytest.mark.slow, id=f"{phase}+{after_s}s")
+    for phase, after_s in moments(4 if ALL else 1)
+]
 
 
-@pytest.mark.parametrize(("phase", "after_s"), MOMENTS, ids=[f"{phase}+{after_s}s" for phase, after_s in MOMENTS])
+@pytest.mark.parametrize(("phase", "after_s"), MOMENTS)
 def test_a_killed_harness_leaves_nothing_but_a_history_that_can_be_judged(tmp_path: Path, phase: str, after_s: float) -> None:
     with running(tmp_path, SCENARIO) as run:
         run.until(**PHASES[phase][0])

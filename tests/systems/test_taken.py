@@ -60,7 +60,11 @@ def run(folder: Path, network: str, *options: str) -> tuple[int, str, str]:
     return ran.returncode, ran.stdout, ran.stderr
 
 
-@pytest.mark.parametrize(("taken", "subnet"), [(network_on, BY_A_NETWORK), (route_to, BY_A_ROUTE)], ids=["network", "route"])
+@pytest.mark.parametrize(
+    ("taken", "subnet"),
+    [pytest.param(network_on, BY_A_NETWORK, marks=pytest.mark.slow), (route_to, BY_A_ROUTE)],
+    ids=["network", "route"],
+)
 def test_where_every_range_of_addresses_is_taken_it_is_said_in_one_line(tmp_path: Path, taken: object, subnet: str) -> None:
     assert callable(taken)
     with taken(subnet):
