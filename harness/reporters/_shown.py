@@ -263,13 +263,22 @@ def change_of(change: Plain) -> str:
 
 def _faults_in_words(faults: Sequence[Plain]) -> Iterator[str]:
     for fault in faults:
-        kind, hit = str(fault["kind"]).replace("_", " "), ", ".join(fault.get("hit") or ()) or "nothing"
+        # A kind of one word reads as what happened: the crash, the pause. Another one is a name.
+        kind, hit = str(fault["kind"]), _hit(fault.get("hit") or ())
+        kind = f"fault {kind}" if "_" in kind else kind
         if fault.get("injected_at_s") is None:
             yield f"The fault ({kind} of {fault['target']}) was never injected."
             continue
         ended = "was not healed" if fault.get("healed_at_s") is None else f"was healed at {number(fault['healed_at_s'], 's')}"
         doubt = "" if fault["witnessed"] else " It was not witnessed: what follows need not be its effect."
         yield f"The {kind} hit {hit} ({fault['target']}) at {number(fault['injected_at_s'], 's')} and {ended}.{doubt}"
+
+
+def _hit(names: Sequence[str]) -> str:
+    """Who was hit, by name as long as there are few."""
+    if len(names) > 3:
+        return f"{len(names)} {'links' if ' to ' in names[0] else 'nodes'}"
+    return ", ".join(names) or "nothing"
 
 
 def _changes_in_words(changes: Sequence[Plain]) -> Iterator[str]:

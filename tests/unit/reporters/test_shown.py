@@ -127,3 +127,10 @@ def test_evidence_of_any_shape_becomes_a_table() -> None:
 def test_the_folder_is_named_as_the_shell_would(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert _shown.judge_again(tmp_path / "reports" / "a run") == "harness judge 'reports/a run'"
+
+
+def test_many_that_were_hit_are_counted_and_few_are_named() -> None:
+    assert _shown._hit(["pg-a"]) == "pg-a"
+    assert _shown._hit([f"az-{zone} to {name}" for zone in "abc" for name in ("writer", "reader")]) == "6 links"
+    assert _shown._hit([f"pg-{number}" for number in range(4)]) == "4 nodes"
+    assert _shown._hit([]) == "nothing"
