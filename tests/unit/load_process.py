@@ -62,6 +62,7 @@ def started(folder: Path, config: dict[str, Any], ready: bool = True) -> Iterato
             "dbname": "harness", "user": "application", "password": "p/w", "options": "-c search_path=workload,public",
         }),
         "direct": login,
+        "start": str(history / "start"),
     }  # fmt: skip
     (folder / "config.json").write_text(json.dumps(every | config))
     command = [sys.executable, "-m", "harness.load", "run", str(folder / "config.json")]

