@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -49,3 +50,13 @@ def test_only_the_table_of_a_page_is_exchanged() -> None:
     assert tables.replaced(page, f"{tables.BEGIN}new\n{tables.END}") == f"before\n{tables.BEGIN}new\n{tables.END}after\n"
     with pytest.raises(LookupError, match="the page lacks"):
         tables.replaced("nothing", "table")
+
+
+def test_the_two_committed_tables_tell_of_the_same_runs_of_every_scenario() -> None:
+    page = (tables.ROOT / "README.md").read_text("utf-8").partition(tables.BEGIN)[2].partition(tables.END)[0]
+    whole = (tables.ROOT / "reports" / "README.md").read_text("utf-8")
+    rows = re.findall(r"\]\(scenarios/(\S+)\.yaml\) \| (\w+) \| ([^|]+) \|", page)
+    assert {name for name, _, _ in rows} == {
+        f"rds_multi_az/{file.stem}" for file in (tables.ROOT / "scenarios/rds_multi_az").iterdir()
+    }
+    assert [row for row in rows if "| {} | {} | {} |".format(*row) not in whole] == []
