@@ -177,7 +177,6 @@ class _Acts(Group):
     """A group that has a command for each fault, or each change, there is."""
 
     kind: str
-    singular: str
 
     def list_commands(self, context: click.Context) -> list[str]:
         from harness import registry
@@ -187,8 +186,6 @@ class _Acts(Group):
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         from harness import registry
 
-        if name not in registry.names(self.kind):
-            registry.find(self.kind, name)  # raises, with a suggestion
         return self.made(name, registry.find(self.kind, name))
 
     def made(self, word: str, cls: type[Any]) -> click.Command:
@@ -227,7 +224,7 @@ _SHARED = (
 
 
 class _Faults(_Acts):
-    kind, singular = "faults", "fault"
+    kind = "faults"
 
     def made(self, word: str, cls: type[Any]) -> click.Command:
         from harness.scenario.contradictions import ACTS_ON, EXAMPLE_OF
@@ -244,11 +241,13 @@ class _Faults(_Acts):
 
         def act(cluster: str | None, reports: Path, seed: int | None, **given: Any) -> int:
             own = _given(given)
-            ends = (
-                {"until": given["until"], "at_most": given["at_most"] or "60s"}
-                if given["until"]
-                else {"for": given["for_"] or "30s"}
-            )
+            ends = {
+                key: given[name] for key, name in (("for", "for_"), ("until", "until"), ("at_most", "at_most")) if given[name]
+            }
+            if not ends:
+                ends = {"for": "30s"}
+            elif "until" in ends and "for" not in ends:
+                ends.setdefault("at_most", "60s")
             fault = {"inject": word, "target": given["target"], "at": "0s", **ends, **own}
             through = {"path": "toxiproxy"} if hasattr(cls, "on_link") else {}
             return _measure(
@@ -260,7 +259,7 @@ class _Faults(_Acts):
 
 
 class _Changes(_Acts):
-    kind, singular = "changes", "change"
+    kind = "changes"
 
     def made(self, word: str, cls: type[Any]) -> click.Command:
         def act(cluster: str | None, reports: Path, seed: int | None, **given: Any) -> int:

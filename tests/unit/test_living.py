@@ -132,3 +132,18 @@ def test_a_history_is_moved_into_its_report_once(home: Path, tmp_path: Path) -> 
     living.save(one.name, "5e55", report)  # the guardian of a process that had saved it already
     assert (report / "history" / "events.jsonl").read_text() == "{}\n"
     assert not session.exists()
+
+
+@pytest.mark.parametrize(
+    ("ends", "said"),
+    [
+        (["--for", "5s", "--until", "cluster is healthy"], "either after a time (for) or on a condition"),
+        (["--at-most", "5s"], "at_most bounds an until, which is missing"),
+    ],
+)
+def test_an_end_that_contradicts_another_is_refused_and_not_passed_over(home: Path, ends: list[str], said: str) -> None:
+    noted(home, "rds-multi-az")
+    command = [sys.executable, "-m", "harness", "inject", "crash", *ends]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert said in ended.stderr
