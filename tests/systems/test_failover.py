@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import jsonschema  # type: ignore[import-untyped]
@@ -22,7 +22,7 @@ WRITER_CRASH = Path(__file__).parents[2] / "scenarios" / "rds_multi_az" / "write
 
 # Prints every command line that this machine's other users can see, in nodes too; those of a new process three times,
 # since it may become another program. Niced, so that it does not delay what is measured.
-WATCH = """
+PROCESSES = """
 import os, time
 os.nice(15)
 looked = {}
@@ -41,13 +41,24 @@ while True:
 """
 
 
+# Prints what the engine tells of its containers, such as the command line of every program started in a node: one that lived
+# for a millisecond too, which looking at processes misses.
+EVENTS = """
+import docker, os
+os.nice(15)
+for event in docker.from_env().events():
+    print(event, flush=True)
+"""
+
+
 @contextmanager
 def watching_command_lines(seen: Path) -> Iterator[None]:
-    with open(seen, "wb") as out, subprocess.Popen([sys.executable, "-c", WATCH], stdout=out) as watcher:
-        try:
-            yield
-        finally:
-            watcher.kill()
+    with ExitStack() as watchers:
+        out = watchers.enter_context(open(seen, "ab"))
+        for program in (PROCESSES, EVENTS):
+            watcher = watchers.enter_context(subprocess.Popen([sys.executable, "-c", program], stdout=out))
+            watchers.callback(watcher.kill)
+        yield
 
 
 @pytest.fixture(scope="module")
