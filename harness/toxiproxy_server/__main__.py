@@ -1,4 +1,4 @@
-"""python -m harness.toxiproxy_server [-host HOST] [-port PORT] [-config FILE] [-seed N]: how is it started and ended?"""
+"""python -m harness.toxiproxy_server [-host HOST] [-port PORT] [-config FILE] [-seed N] …: how is it started and ended?"""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from aiohttp import web
 
 from harness import registry
 from harness.toxiproxy_server import NAME, VERSION, api, toxics
+from harness.toxiproxy_server.metrics import Metrics
 from harness.toxiproxy_server.proxies import Proxies, Proxy, Refused, join_address
 from harness.toxiproxy_server.stage import Tools
 from harness.toxiproxy_server.timer import Timer
@@ -33,6 +34,8 @@ class Options:
     port: int = 8474
     config: Path | None = None
     seed: int = 0
+    proxy_metrics: bool = False
+    runtime_metrics: bool = False
 
 
 def parsed(argv: Sequence[str]) -> Options:
@@ -42,6 +45,8 @@ def parsed(argv: Sequence[str]) -> Options:
     parser.add_argument("-port", "--port", type=int, default=Options.port, help="the API's port")
     parser.add_argument("-config", "--config", type=Path, metavar="FILE", help="JSON list of proxies to begin with")
     parser.add_argument("-seed", "--seed", type=int, default=time.time_ns(), help="what jitter, slices and toxicity follow from")
+    parser.add_argument("-proxy-metrics", "--proxy-metrics", action="store_true", help="/metrics counts the bytes of proxies")
+    parser.add_argument("-runtime-metrics", "--runtime-metrics", action="store_true", help="/metrics shows the process")
     parser.add_argument("-version", "--version", action="version", version=f"{NAME} version {VERSION}")
     return Options(**vars(parser.parse_args(argv)))
 
@@ -52,15 +57,19 @@ async def serving(options: Options) -> AsyncIterator[tuple[str, int]]:
     for type_ in registry.names(toxics.PACKAGE):
         toxics.of_type(type_)  # loaded now, so that adding the first toxic holds up no data
     timer = Timer()
-    proxies = Proxies(Tools(timer, random.Random(options.seed)))
-    runner = web.AppRunner(api.application(proxies), access_log=None, shutdown_timeout=1)
+    metrics = (
+        Metrics(options.proxy_metrics, options.runtime_metrics) if options.proxy_metrics or options.runtime_metrics else None
+    )
+    proxies = Proxies(Tools(timer, random.Random(options.seed)), metrics)
+    runner = web.AppRunner(api.application(proxies, metrics), access_log=None, shutdown_timeout=1)
     try:
         if options.config is not None:
             await _populate(proxies, options.config)
         await runner.setup()
         await web.TCPSite(runner, options.host, options.port).start()
         host, port = runner.addresses[0][:2]
-        log.info("%s %s (seed %d): API on http://%s", NAME, VERSION, options.seed, join_address(host, port))
+        loop = type(asyncio.get_running_loop()).__module__.partition(".")[0]
+        log.info("%s %s (seed %d, %s): API on http://%s", NAME, VERSION, options.seed, loop, join_address(host, port))
         yield host, port
     finally:
         await runner.cleanup()

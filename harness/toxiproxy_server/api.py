@@ -5,23 +5,32 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import secrets
 from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
 
-from harness.toxiproxy_server import VERSION
+from harness.toxiproxy_server import VERSION, gojson
+from harness.toxiproxy_server.metrics import CONTENT_TYPE, Metrics
 from harness.toxiproxy_server.proxies import Proxies, Proxy, Refused, bad_body, toxic_to_json
 
 Handler = Any  # aiohttp's own type for it is private
 
 log = logging.getLogger(__name__)
 
+# What bodies hold, by the names of fields and Go's types, and what Go calls the whole.
+PROXY = {"name": "string", "listen": "string", "upstream": "string", "enabled": "bool"}
+TOXIC = {"name": "string", "type": "string", "stream": "string", "toxicity": "float32", "attributes": "toxics.NoopToxic"}
+TOXIC_CHANGE = {"toxicity": "float32", "attributes": "any"}
+CHANGE = 'struct { Attributes interface {} "json:\\"attributes\\""; Toxicity float32 "json:\\"toxicity\\"" }'
+LIST = '[]struct { toxiproxy.Proxy; Enabled *bool "json:\\"enabled\\"" }'
 
-def application(proxies: Proxies) -> web.Application:
-    """The API as an aiohttp application."""
+
+def application(proxies: Proxies, metrics: Metrics | None = None) -> web.Application:
+    """The API as an aiohttp application; without metrics, there is no page of them."""
     api = Api(proxies)
-    app = web.Application(middlewares=[_no_browsers, _errors, api.one_at_a_time])
+    app = web.Application(middlewares=[_numbered, _no_browsers, _errors, api.one_at_a_time])
     proxy, toxic = "/proxies/{proxy}", "/proxies/{proxy}/toxics/{toxic}"
     app.add_routes(
         [
@@ -42,7 +51,13 @@ def application(proxies: Proxies) -> web.Application:
             web.delete(toxic, api.delete_toxic),
         ]
     )
+    if metrics is not None:
+        app.router.add_route("*", "/metrics", lambda request: _metrics(metrics))
     return app
+
+
+async def _metrics(metrics: Metrics) -> web.Response:
+    return web.Response(body=metrics.text().encode(), headers={"Content-Type": CONTENT_TYPE})
 
 
 # --- bodies --------------------------------------------------------------------------------------------------
@@ -62,34 +77,17 @@ def _plain(text: str, status: int) -> web.Response:
     return web.Response(body=f"{text}\n".encode(), status=status, headers=headers)
 
 
-def _json(body: bytes) -> Any:
+def _read(body: bytes, types: Mapping[str, str], into: str, name: str = "") -> dict[str, Any]:
+    """The known fields of a body; those that are null are left out. Raises Refused (400) for what Go would not read."""
     try:
-        return json.loads(body)
-    except ValueError as error:
+        return gojson.fields(gojson.first_value(body), types, f"value of type {into}", name)
+    except gojson.Unreadable as error:
         raise bad_body(error) from None
 
 
-def _fields(value: object, **kinds: type) -> dict[str, Any]:
-    """The known fields of a JSON object, those that are null left out. Raises Refused for other types."""
-    if not isinstance(value, dict):
-        raise bad_body(f"must be an object, not {_text(value)}")
-    found = {}
-    for name, kind in kinds.items():
-        field = value.get(name)
-        if field is None:
-            continue
-        if kind is float and isinstance(field, int) and not isinstance(field, bool):
-            field = float(field)
-        if not isinstance(field, kind):
-            raise bad_body(f"'{name}' cannot be {_text(field)}")
-        found[name] = field
-    return found
-
-
-def _proxy_fields(value: object, where: str = "") -> dict[str, Any]:
+def _complete(found: dict[str, Any], where: str = "") -> dict[str, Any]:
     """What `create` and `replace` take. Raises Refused (400) when name or upstream is missing."""
-    found = {"name": "", "listen": "", "upstream": "", "enabled": True}
-    found |= _fields(value, name=str, listen=str, upstream=str, enabled=bool)
+    found = {"name": "", "listen": "", "upstream": "", "enabled": True} | found
     for name in ("name", "upstream"):
         if not found[name]:
             raise Refused(f"missing required field: {name}{where}", 400)
@@ -97,6 +95,14 @@ def _proxy_fields(value: object, where: str = "") -> dict[str, Any]:
 
 
 # --- middlewares ---------------------------------------------------------------------------------------------
+
+
+@web.middleware
+async def _numbered(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Each answer has a number of its own, as logs may want."""
+    response: web.StreamResponse = await handler(request)
+    response.headers["X-Toxiproxy-Request-Id"] = secrets.token_hex(10)
+    return response
 
 
 @web.middleware
@@ -173,7 +179,7 @@ class Api:
         return answer(self._proxies.to_json())
 
     async def create_proxy(self, request: web.Request) -> web.Response:
-        proxy = await self._proxies.create(**_proxy_fields(_json(await request.read())))
+        proxy = await self._proxies.create(**_complete(_read(await request.read(), PROXY, "toxiproxy.Proxy", "Proxy")))
         return answer(proxy.to_json(), status=201)
 
     async def show_proxy(self, request: web.Request) -> web.Response:
@@ -182,7 +188,8 @@ class Api:
     async def update_proxy(self, request: web.Request) -> web.Response:
         proxy = self._proxy(request)
         found: dict[str, Any] = {"listen": proxy.listen, "upstream": proxy.upstream, "enabled": proxy.enabled}
-        found |= _fields(_json(await request.read()), listen=str, upstream=str, enabled=bool)
+        found |= _read(await request.read(), PROXY, "toxiproxy.Proxy", "Proxy")
+        found.pop("name", None)
         await proxy.update(**found)
         return answer(proxy.to_json())
 
@@ -195,8 +202,8 @@ class Api:
 
     async def create_toxic(self, request: web.Request) -> web.Response:
         proxy = self._proxy(request)
-        found: dict[str, Any] = {"name": "", "type": "", "stream": "downstream", "toxicity": 1.0, "attributes": {}}
-        found |= _fields(_json(await request.read()), name=str, type=str, stream=str, toxicity=float, attributes=dict)
+        found: dict[str, Any] = {"name": "", "type": "", "stream": "downstream", "toxicity": 1.0, "attributes": None}
+        found |= _read(await request.read(), TOXIC, "toxics.ToxicWrapper", "ToxicWrapper")
         return answer(toxic_to_json(proxy.add_toxic(found.pop("type"), **found)))
 
     async def show_toxic(self, request: web.Request) -> web.Response:
@@ -205,8 +212,8 @@ class Api:
     async def update_toxic(self, request: web.Request) -> web.Response:
         proxy = self._proxy(request)
         proxy.toxic(request.match_info["toxic"])  # an unknown toxic is 404, whatever the body says
-        found: Mapping[str, Any] = _fields(_json(await request.read()), toxicity=float, attributes=dict)
-        toxic = proxy.update_toxic(request.match_info["toxic"], found.get("toxicity"), found.get("attributes", {}))
+        found = _read(await request.read(), TOXIC_CHANGE, CHANGE)
+        toxic = proxy.update_toxic(request.match_info["toxic"], found.get("toxicity"), found.get("attributes"))
         return answer(toxic_to_json(toxic))
 
     async def delete_toxic(self, request: web.Request) -> web.Response:
@@ -219,8 +226,10 @@ async def populate(proxies: Proxies, body: bytes, made: list[Proxy]) -> None:
 
     Raises Refused: 400 for a bad list, 500 when a proxy cannot listen.
     """
-    wanted = _json(body)
-    if not isinstance(wanted, list):
-        raise bad_body(f"must be a list, not {_text(wanted)}")
-    for fields in [_proxy_fields(entry, f" at proxy {number}") for number, entry in enumerate(wanted, start=1)]:
+    try:
+        wanted = gojson.entries(gojson.first_value(body), LIST)
+        found = [gojson.fields(entry, PROXY, f"value of type {LIST[2:]}") for entry in wanted]
+    except gojson.Unreadable as error:
+        raise bad_body(error) from None
+    for fields in [_complete(entry, f" at proxy {number}") for number, entry in enumerate(found, start=1)]:
         made.append(await proxies.replace(**fields))

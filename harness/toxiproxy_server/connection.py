@@ -10,11 +10,12 @@ import asyncio
 import logging
 import socket
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 from harness.clock import now_ns
+from harness.toxiproxy_server.metrics import Traffic
 from harness.toxiproxy_server.stage import KIBIBYTE, Outlet, Stage, Tools
 
 UPSTREAM, DOWNSTREAM = "upstream", "downstream"  # from the client to the server, and back
@@ -105,8 +106,9 @@ class Side(asyncio.Protocol):
 class Link:
     """One direction of a connection; the path that its stages belong to, and the outlet of the last of them."""
 
-    def __init__(self, connection: Connection, source: Side, destination: Side, tools: Tools) -> None:
+    def __init__(self, connection: Connection, source: Side, destination: Side, tools: Tools, traffic: Traffic | None) -> None:
         self._connection = connection
+        self._traffic = traffic
         self._source = source
         self._destination = destination
         self._tools = tools
@@ -173,7 +175,8 @@ class Link:
         if self._cut or self.ended:
             self._source.receive = _drop
         else:
-            self._source.receive = self._feed if self._stages else self._destination.transport.write
+            direct = not self._stages and self._traffic is None
+            self._source.receive = self._destination.transport.write if direct else self._feed
 
     # --- data ---------------------------------------------------------------------------------------------
 
@@ -182,12 +185,16 @@ class Link:
         self._pause(True)
 
     def _feed(self, data: bytes) -> None:
-        self._stages[0].data(data, now_ns())
+        if self._traffic is not None:
+            self._traffic.received += len(data)
+        (self._stages[0] if self._stages else self).data(data, now_ns())
         self.flow()
 
     def data(self, chunk: bytes, at: int) -> None:
         """Leaves the last stage for the destination."""
         if not self.ended:
+            if self._traffic is not None:
+                self._traffic.sent += len(chunk)
             self._destination.transport.write(chunk)
 
     def source_ended(self) -> None:
@@ -260,34 +267,39 @@ class Connection:
     """
 
     def __init__(
-        self, upstream: tuple[str, int], chains: Mapping[str, Sequence[Toxic]], tools: Tools, done: Callable[[Connection], None]
+        self,
+        dial: Callable[[Side], Awaitable[None]],
+        chains: Mapping[str, Sequence[Toxic]],
+        tools: Tools,
+        done: Callable[[Connection], None],
+        traffic: Mapping[str, Traffic | None],
     ) -> None:
-        self._address = upstream
+        self._dial = dial
         self._chains = chains
         self._done = done
         self.client = Side(self)
         self.server = Side(self)
         self.links = {
-            UPSTREAM: Link(self, self.client, self.server, tools),
-            DOWNSTREAM: Link(self, self.server, self.client, tools),
+            UPSTREAM: Link(self, self.client, self.server, tools, traffic.get(UPSTREAM)),
+            DOWNSTREAM: Link(self, self.server, self.client, tools, traffic.get(DOWNSTREAM)),
         }
         self._dialling: asyncio.Task[None] | None = None
 
     def made(self, side: Side) -> None:
         """A side is connected: the client first, which makes us dial."""
         if side is self.client:
-            self._dialling = asyncio.get_running_loop().create_task(self._dial())
+            self._dialling = asyncio.get_running_loop().create_task(self._connect())
         elif self.client.there:
             for stream, link in self.links.items():
                 link.open(self._chains[stream])
         else:
             side.abort()
 
-    async def _dial(self) -> None:
+    async def _connect(self) -> None:
         try:
-            await asyncio.get_running_loop().create_connection(lambda: self.server, *self._address)
+            await self._dial(self.server)
         except OSError as error:
-            log.debug("no connection to %s:%d: %s", *self._address, error)
+            log.debug("no connection to the upstream: %s", error)
             self.client.close()
 
     def lost(self, side: Side) -> None:

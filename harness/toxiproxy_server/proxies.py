@@ -6,11 +6,13 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from harness.errors import HarnessError, UsageError
-from harness.toxiproxy_server.connection import DOWNSTREAM, UPSTREAM, Connection, Toxic
+from harness.toxiproxy_server.connection import DOWNSTREAM, UPSTREAM, Connection, Side, Toxic
+from harness.toxiproxy_server.gojson import Unreadable
+from harness.toxiproxy_server.metrics import Metrics, Traffic
 from harness.toxiproxy_server.stage import Tools
 from harness.toxiproxy_server.toxics import of_type, to_attributes, with_attributes
 
@@ -36,13 +38,29 @@ def bad_body(reason: object) -> Refused:
 
 
 def split_address(address: str) -> tuple[str, int]:
-    """`127.0.0.1:80`, `[::1]:80`, `:80` → host and port. Raises Refused (500) for what is neither."""
+    """`127.0.0.1:80`, `[::1]:80`, `:http` → host and port. Raises Refused (500) for what is neither."""
     if not address:
         return "", 0
     host, colon, port = address.rpartition(":")
-    if not colon or not port.isdecimal():
+    if not colon or port.endswith("]"):
         raise Refused(f"address {address}: missing port in address", 500)
-    return host.removeprefix("[").removesuffix("]"), int(port)
+    if ":" in host and not (host.startswith("[") and host.endswith("]")):
+        raise Refused(f"address {address}: too many colons in address", 500)
+    return host.removeprefix("[").removesuffix("]"), _port(port)
+
+
+def _port(port: str) -> int:
+    """A port by its number or its service's name; none is any. Raises Refused (500)."""
+    if not port:
+        return 0
+    if port.lstrip("+-").isdecimal():
+        if not 0 <= int(port) < 1 << 16:
+            raise Refused(f"address {port}: invalid port", 500)
+        return int(port)
+    try:
+        return socket.getservbyname(port, "tcp")
+    except OSError:
+        raise Refused(f"lookup tcp/{port}: unknown port", 500) from None
 
 
 def join_address(host: str, port: int) -> str:
@@ -59,8 +77,8 @@ async def resolved(address: str) -> tuple[str, int]:
         return ("::" if socket.has_dualstack_ipv6() else "0.0.0.0"), port
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise Refused(f"listen tcp: lookup {host}: {error.strerror}", 500) from None
+    except OSError:
+        raise Refused(f"lookup {host}: no such host", 500) from None
     place = min(found, key=lambda entry: entry[0] != socket.AF_INET)[4]
     return str(place[0]), port
 
@@ -77,12 +95,13 @@ def listening_socket(host: str, port: int) -> socket.socket:
 class Proxy:
     """Listens at an address and leads its clients to an upstream, through toxics."""
 
-    def __init__(self, name: str, listen: str, upstream: str, tools: Tools) -> None:
+    def __init__(self, name: str, listen: str, upstream: str, tools: Tools, metrics: Metrics | None) -> None:
         self.name = name
         self.listen = listen
         self.upstream = upstream
         self.enabled = False
         self._tools = tools
+        self._metrics = metrics
         self._chains: dict[str, list[Toxic]] = {UPSTREAM: [], DOWNSTREAM: []}
         self._connections: set[Connection] = set()
         self._server: asyncio.Server | None = None
@@ -93,6 +112,7 @@ class Proxy:
             "listen": self.listen,
             "upstream": self.upstream,
             "enabled": self.enabled,
+            "Logger": {},  # an accident of the original's, which its clients are used to
             "toxics": [toxic_to_json(toxic) for toxic in self.toxics()],
         }
 
@@ -100,7 +120,10 @@ class Proxy:
         """Listens, if it does not yet. Raises Refused (500) when it cannot."""
         if self.enabled:
             return
-        host, port = await resolved(self.listen)
+        try:
+            host, port = await resolved(self.listen)
+        except Refused as error:
+            raise Refused(f"listen tcp: {error}", error.status) from None
         try:
             listener = listening_socket(host, port)
         except OSError as error:
@@ -124,7 +147,6 @@ class Proxy:
 
     async def update(self, listen: str, upstream: str, enabled: bool) -> None:
         """Takes on other values; another address ends all connections. Raises Refused when it cannot listen."""
-        split_address(upstream)
         if await self.differs(listen, upstream):
             self.stop()
             self.listen, self.upstream = listen, upstream
@@ -138,9 +160,20 @@ class Proxy:
         return upstream != self.upstream or (listen != self.listen and await resolved(listen) != await resolved(self.listen))
 
     def _accept(self) -> asyncio.BaseProtocol:
-        connection = Connection(split_address(self.upstream), self._chains, self._tools, self._connections.discard)
+        traffic: dict[str, Traffic | None] = {}
+        if self._metrics is not None:
+            traffic = {stream: self._metrics.traffic(stream, self.name, self.listen, self.upstream) for stream in self._chains}
+        connection = Connection(self._dial, self._chains, self._tools, self._connections.discard, traffic)
         self._connections.add(connection)
         return connection.client
+
+    async def _dial(self, server: Side) -> None:
+        """Connects `server` to the upstream. Raises OSError."""
+        try:
+            host, port = split_address(self.upstream)
+        except Refused as error:
+            raise OSError(str(error)) from None
+        await asyncio.get_running_loop().create_connection(lambda: server, host, port)
 
     # --- toxics -------------------------------------------------------------------------------------------
 
@@ -154,7 +187,7 @@ class Proxy:
                 return toxic
         raise Refused("toxic not found", 404)
 
-    def add_toxic(self, type_: str, name: str, stream: str, toxicity: float, attributes: Mapping[str, Any]) -> Toxic:
+    def add_toxic(self, type_: str, name: str, stream: str, toxicity: float, attributes: object) -> Toxic:
         """Adds a toxic at the end of its stream's chain, living connections included. Raises Refused."""
         if stream.lower() not in self._chains:
             raise Refused("stream was invalid, can be either upstream or downstream", 400)
@@ -172,7 +205,7 @@ class Proxy:
         log.info("proxy %s: toxic %s added: %s", self.name, name, _described(toxic))
         return toxic
 
-    def update_toxic(self, name: str, toxicity: float | None, attributes: Mapping[str, Any]) -> Toxic:
+    def update_toxic(self, name: str, toxicity: float | None, attributes: object) -> Toxic:
         """Changes what is given, on living connections too. Raises Refused."""
         toxic = self.toxic(name)
         toxic.options = _changed(toxic.options, attributes)
@@ -196,10 +229,10 @@ class Proxy:
         log.info("proxy %s: toxic %s removed", self.name, name)
 
 
-def _changed(options: Any, attributes: Mapping[str, Any]) -> Any:
+def _changed(options: Any, attributes: object) -> Any:
     try:
         return with_attributes(options, attributes)
-    except UsageError as error:
+    except Unreadable as error:
         raise bad_body(error) from None
 
 
@@ -222,8 +255,9 @@ def toxic_to_json(toxic: Toxic) -> dict[str, Any]:
 class Proxies:
     """All proxies of the server, by name."""
 
-    def __init__(self, tools: Tools) -> None:
+    def __init__(self, tools: Tools, metrics: Metrics | None = None) -> None:
         self._tools = tools
+        self._metrics = metrics
         self._by_name: dict[str, Proxy] = {}
 
     def to_json(self) -> dict[str, Any]:
@@ -252,8 +286,7 @@ class Proxies:
         return await self._put(name, listen, upstream, enabled)
 
     async def _put(self, name: str, listen: str, upstream: str, enabled: bool) -> Proxy:
-        split_address(upstream)
-        proxy = Proxy(name, listen, upstream, self._tools)
+        proxy = Proxy(name, listen, upstream, self._tools, self._metrics)
         if enabled:
             await proxy.start()
         self._by_name[name] = proxy

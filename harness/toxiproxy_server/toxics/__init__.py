@@ -7,19 +7,18 @@ options, with the class of its stage as `stage`. Packages outside add theirs by 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import field, fields, replace
 from typing import Any
 
 from harness import registry
-from harness.errors import UsageError
+from harness.toxiproxy_server import gojson
 
 PACKAGE = "toxiproxy_server.toxics"
 
 
-def attribute(name: str) -> Any:
-    """An option, an integer of 0 unless said, that is called `name` on the wire."""
-    return field(default=0, metadata={"attribute": name})
+def attribute(name: str, type_: str = "int64") -> Any:
+    """An option, an integer of 0 unless said, that is called `name` on the wire and has this type in Toxiproxy."""
+    return field(default=0, metadata={"attribute": name, "type": type_})
 
 
 def of_type(type_: str) -> Any:
@@ -27,21 +26,16 @@ def of_type(type_: str) -> Any:
     return registry.find(PACKAGE, type_)()
 
 
-def with_attributes(options: Any, attributes: Mapping[str, Any]) -> Any:
+def with_attributes(options: Any, attributes: object) -> Any:
     """The options, changed where `attributes` says so; unknown names are passed over, as Toxiproxy does.
 
-    Raises UsageError when a value is not a whole number.
+    Raises gojson.Unreadable when a value is not a whole number.
     """
-    changed = {}
-    for option in fields(options):
-        name = option.metadata["attribute"]
-        value = attributes.get(name)
-        if value is None:
-            continue
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise UsageError(f"attribute '{name}' must be a whole number, not {value!r}")
-        changed[option.name] = value
-    return replace(options, **changed)
+    named = {option.metadata["attribute"]: option for option in fields(options)}
+    types = {name: option.metadata["type"] for name, option in named.items()}
+    struct = f"{type(options).__name__}Toxic"
+    found = gojson.fields(attributes, types, f"struct field .attributes of type toxics.{struct}", f"{struct}.attributes")
+    return replace(options, **{named[name].name: value for name, value in found.items()})
 
 
 def to_attributes(options: Any) -> dict[str, int]:

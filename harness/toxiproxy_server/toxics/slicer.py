@@ -35,9 +35,9 @@ class Slicer:
 
     stage: ClassVar[type[Holding]] = SlicerStage
 
-    average_bytes: int = attribute("average_size")
-    variation_bytes: int = attribute("size_variation")
-    delay_us: int = attribute("delay")
+    average_bytes: int = attribute("average_size", "int")
+    variation_bytes: int = attribute("size_variation", "int")
+    delay_us: int = attribute("delay", "int")
 
     def pieces(self, chunk: bytes, chance: Random) -> Iterator[bytes]:
         """Halves the chunk, roughly, until its parts are small enough, so that no end of it is favoured."""

@@ -16,7 +16,7 @@ import pytest
 from harness.errors import ClusterError
 from harness.links import toxiproxy
 from harness.links.toxiproxy import ToxiproxyNode
-from tests.unit.toxiproxy_server.conftest import Api
+from tests.conformance.toxiproxy.wire import Api
 
 PROXY = {"name": "db", "listen": "127.0.0.1:9", "upstream": "127.0.0.1:5432", "enabled": True, "toxics": []}
 

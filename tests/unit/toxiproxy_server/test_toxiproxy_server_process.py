@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.unit.toxiproxy_server.conftest import Api
+from harness.toxiproxy_server.__main__ import loop_factory
+from tests.conformance.toxiproxy.wire import Api
 
 START = [sys.executable, "-m", "harness.toxiproxy_server"]
 
@@ -32,7 +35,8 @@ def started(*flags: str) -> tuple[subprocess.Popen[str], list[str]]:
 def test_it_begins_with_its_name_and_ends_cleanly(number: signal.Signals) -> None:
     """Every change is one line on stderr."""
     process, lines = started("-host", "127.0.0.1", "-port", "0", "-seed", "5")
-    assert " harness-toxiproxy 2.12.0+harness (seed 5): API on http://127.0.0.1:" in lines[-1]
+    loop = loop_factory().__module__.partition(".")[0]
+    assert f" harness-toxiproxy 2.12.0+harness (seed 5, {loop}): API on http://127.0.0.1:" in lines[-1]
     api = Api("127.0.0.1", int(lines[-1].strip().rpartition(":")[2]))
     api.proxy(5432)
     api.toxic("latency", latency=100)
@@ -71,6 +75,28 @@ def test_an_address_that_is_taken_is_one_line_and_an_exit_code() -> None:
         assert second.returncode == 1
         assert second.stderr.startswith(f"harness-toxiproxy: 127.0.0.1:{port}: ")
         assert len(second.stderr.splitlines()) == 1
+    finally:
+        process.terminate()
+        process.communicate(timeout=10)
+
+
+def test_uvloop_is_used_just_where_it_is_present(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It doubles what the proxies carry."""
+    uvloop = pytest.importorskip("uvloop")
+    assert loop_factory() is uvloop.new_event_loop
+    monkeypatch.setitem(sys.modules, "uvloop", None)
+    assert loop_factory() is asyncio.new_event_loop
+
+
+def test_metrics_of_the_process_are_there_where_asked_for() -> None:
+    """Under the names that Prometheus gives them."""
+    process, lines = started("-host", "127.0.0.1", "-port", "0", "-runtime-metrics")
+    try:
+        status, headers, body = Api("127.0.0.1", int(lines[-1].strip().rpartition(":")[2])).call("GET", "/metrics")
+        assert (status, headers["Content-Type"]) == (200, "text/plain; version=0.0.4; charset=utf-8")
+        shown = dict(line.split() for line in body.decode().splitlines() if not line.startswith("#"))
+        assert int(shown["process_resident_memory_bytes"]) > 1_000_000
+        assert abs(float(shown["process_start_time_seconds"]) - time.time()) < 60
     finally:
         process.terminate()
         process.communicate(timeout=10)
