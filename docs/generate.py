@@ -138,7 +138,7 @@ def _scenario() -> Iterator[str]:
     yield from _expect()
     yield "## images\n"
     yield "The image of a server family can be replaced: `images: {postgres: registry.example/postgres:17}`. The families of"
-    yield f"each topology are: {_families()}; and `packets`, which holds `nft`.\n"
+    yield f"each topology are: {_families()}; and `packets`, which holds `nft` and, for `degrade`, `python3`.\n"
 
 
 def _example() -> Iterator[str]:

@@ -106,6 +106,7 @@ def _clock(source: Path) -> Examined:
 def _engine(progress: Callable[[str], None]) -> Iterator[Examined]:
     from harness.runtimes.docker import engine, trial_rule  # noqa: PLC0415 (an optional extra)
     from harness.runtimes.images import FAMILIES, Images  # noqa: PLC0415
+    from harness.runtimes.trials import shaping  # noqa: PLC0415
 
     try:
         client = engine()
@@ -130,6 +131,8 @@ def _engine(progress: Callable[[str], None]) -> Iterator[Examined]:
     yield _tried(
         "packet rules (nftables, bridge and inet)", trial_rule, "load the kernel's modules: modprobe -a nf_tables nft_ct bridge"
     )
+    mend = "allow containers on the host's network NET_ADMIN and NET_RAW; an image of your own for `packets` needs python3"
+    yield _tried("packet delay, loss and rate", partial(shaping, images.of("packets")), mend, "the fault degrade")
     yield from _node(images.of("client"))
 
 
@@ -155,9 +158,6 @@ def _node(image: str) -> Iterator[Examined]:
             "CPU shares", node.has_shares, "mount the cpu cgroup", "exact figures beside busy servers: probes go first by it"
         )
         yield _tried("limits of memory and CPU", node.limits, "mount the memory and cpu cgroups", "nodes with limits")
-        yield _tried(
-            "netem", node.delays, "modprobe sch_netem, or a kernel that has it", "faults that delay or lose packets between nodes"
-        )
 
 
 def _tried(what: str, try_it: Callable[[], str], mend: str, needed_by: str = RUN) -> Examined:

@@ -142,6 +142,38 @@ class Counted:
     passed: int
 
 
+@dataclass(frozen=True)
+class Shape:
+    """What a slow or lossy network does to each packet of one direction.
+
+    A packet waits its turn at `rate_bytes_per_s` (its whole length, IP header included), in a queue of a tenth of a second
+    which drops what finds no room; then it takes `delay_ms`, give or take `jitter_ms`. Between two addresses, none overtakes
+    the one before it. Of each `loss_share` is lost, drawn for every packet by itself, in the same order in every run.
+    """
+
+    delay_ms: float = 0
+    jitter_ms: float = 0
+    loss_share: float = 0
+    rate_bytes_per_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Carried:
+    """What became of the packets of one direction that were shaped: how many came in, and how many of them
+
+    were lost as was asked for, found the queue of a limited rate full, or found nobody with their address. `late` of the
+    rest left more than a millisecond after their time. `missed` is how many, of all that is shaped in the cluster, came
+    faster than they could be taken in.
+    """
+
+    taken: int
+    lost: int
+    overrun: int
+    unreachable: int
+    late: int
+    missed: int
+
+
 class Network(Protocol):
     """The network between the nodes; its rules outlive restarts of nodes and end with the run."""
 
@@ -150,6 +182,15 @@ class Network(Protocol):
 
     def counted(self, a: Group, b: Group) -> Counted | None:
         """What the cut between two groups did to packets from `a` to `b`; None where there is no cut."""
+
+    def shape(self, a: Group, b: Group, shape: Shape, *, forth: bool = True, back: bool = True) -> AbstractContextManager[None]:
+        """Makes packets from `a` to `b` (forth) and from `b` to `a` (back) slow, few or rare, until the context is left.
+
+        Shapes add up, and a cut is a cut for shaped packets, too. Raises ClusterError where packets cannot be shaped.
+        """
+
+    def carried(self, a: Group, b: Group) -> Carried | None:
+        """What became of packets from `a` to `b` under all shapes that they have now; None where they have none."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ no driver, a few milliseconds. They know nothing of how a fault is made.
 
 from __future__ import annotations
 
+import json
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +15,8 @@ from dataclasses import dataclass
 from harness.protocols import Cluster, Group, Link, Node, Witness
 
 LOOK = ("python3", "-S", "-E", "/opt/harness/src/harness/look.py")
+ECHOES = ("python3", "-S", "-E", "/opt/harness/src/harness/echoes.py")
+WAGON_BYTES = 1400
 WITHIN_S = 0.6  # what has not answered by then counts as silent; where an answer is expected, it is asked again
 
 
@@ -142,13 +146,7 @@ def across(cluster: Cluster, a: Group, b: Group, expected: str) -> Sequence[Witn
 
     A question needs both ways: with one of them cut, both sides hear nothing.
     """
-    return [
-        Answer(cluster, cluster.client(zone), node, expected)
-        for near, far in ((a, b), (b, a))
-        for zone in cluster.zones
-        if near.holds(cluster.client(zone).spec.address)
-        for node in members(cluster, far)[:1]
-    ]
+    return [Answer(cluster, client, node, expected) for client, node in askers(cluster, a, b)]
 
 
 def within(cluster: Cluster, group: Group) -> Sequence[Witness]:
@@ -158,4 +156,130 @@ def within(cluster: Cluster, group: Group) -> Sequence[Witness]:
         for zone in cluster.zones
         if group.holds(cluster.client(zone).spec.address)
         for node in members(cluster, group)[:1]
+    ]
+
+
+# --- a network that is slow, lossy or narrow -----------------------------------------------------------------
+
+
+def _echoes(client: Node, node: Node, times: int, size: int, every_s: float) -> tuple[int, list[float], float]:
+    """How many questions a client node's kernel sent to a node's, the round trips of those answered, and first to last, in ms."""
+    ran = client.run(*ECHOES, node.spec.address, str(times), str(size), f"{every_s:g}", str(WITHIN_S))
+    found = json.loads(ran.out)
+    return found["sent"], found["round_trips_ms"], found["train_ms"]
+
+
+@dataclass(frozen=True)
+class EchoesDelayed:
+    """Whether packets from a client node to another node and back take some `round_trip_ms` longer.
+
+    It is told from a prompt network by half of that: what a busy machine and jitter do to the middle of some is less.
+    """
+
+    client: Node
+    node: Node
+    round_trip_ms: float
+    normal: str = "prompt"
+
+    @property
+    def expected(self) -> str:
+        return f"at least {self.round_trip_ms / 2:g} ms"
+
+    @property
+    def vantage(self) -> str:
+        return f"{self.client.spec.name} to {self.node.spec.name} and back"
+
+    def look(self) -> str:
+        sent, round_trips, _ = _echoes(self.client, self.node, times=9, size=84, every_s=0.02)
+        if not round_trips:
+            return "silent" if sent else "cannot ask"
+        return self.expected if statistics.median(round_trips) >= self.round_trip_ms / 2 else self.normal
+
+
+@dataclass(frozen=True)
+class EchoesLost:
+    """Whether about `share` of the packets from a client node to another node and back are lost."""
+
+    client: Node
+    node: Node
+    share: float
+    normal: str = "none lost"
+
+    @property
+    def expected(self) -> str:
+        return f"at least {self.share / 3:.2g} of them lost"
+
+    @property
+    def vantage(self) -> str:
+        return f"{self.client.spec.name} to {self.node.spec.name} and back"
+
+    def look(self) -> str:
+        # So many that some 20 are lost: fewer than a third of them would be by chance once in ten thousand looks.
+        times = min(2000, max(20, math.ceil(20 / self.share)))
+        sent, round_trips, _ = _echoes(self.client, self.node, times, size=84, every_s=0.4 / times)
+        if not sent:
+            return "cannot ask"
+        lost = 1 - len(round_trips) / sent
+        if lost >= self.share / 3:
+            return self.expected
+        return f"{lost:.2g} of them lost" if lost else self.normal
+
+
+@dataclass(frozen=True)
+class EchoesNarrowed:
+    """Whether a train of packets comes back drawn out to `rate` bytes per second, or less where others share the way."""
+
+    client: Node
+    node: Node
+    rate: float
+    normal: str = "faster"
+
+    @property
+    def expected(self) -> str:
+        return f"at most {self.rate / 1e6:g} MB/s"
+
+    @property
+    def vantage(self) -> str:
+        return f"a train of packets from {self.client.spec.name} to {self.node.spec.name} and back"
+
+    def look(self) -> str:
+        # What lasts a quarter of a second, in a queue that holds a tenth: but never more than goes out at once.
+        wagons = min(60, max(4, int(self.rate * 0.09 / WAGON_BYTES)))
+        sent, round_trips, train_ms = _echoes(self.client, self.node, wagons, WAGON_BYTES, every_s=0)
+        if len(round_trips) < 2:
+            return "silent" if sent else "cannot ask"
+        # Half as much again, for what the engine's clocks and a queue that has just been emptied do to a short train.
+        seen = (len(round_trips) - 1) * WAGON_BYTES / (train_ms / 1000)
+        return self.expected if seen <= self.rate * 1.5 else self.normal
+
+
+@dataclass(frozen=True)
+class PacketsShaped:
+    """Whether packets of one direction are carried, or go as they always do: `carried` or `untouched`."""
+
+    cluster: Cluster
+    source: Group
+    target: Group
+    expected: str
+    normal: str = "untouched"
+
+    @property
+    def vantage(self) -> str:
+        return f"carrier from {self.source.name} to {self.target.name}"
+
+    def look(self) -> str:
+        carried = self.cluster.network.carried(self.source, self.target)
+        if carried is None:
+            return "untouched"
+        return "carried" if carried.taken else "no packet"
+
+
+def askers(cluster: Cluster, a: Group, b: Group) -> Sequence[tuple[Node, Node]]:
+    """From every client node on one side, the first server of the other side."""
+    return [
+        (cluster.client(zone), node)
+        for near, far in ((a, b), (b, a))
+        for zone in cluster.zones
+        if near.holds(cluster.client(zone).spec.address)
+        for node in members(cluster, far)[:1]
     ]

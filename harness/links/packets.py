@@ -10,21 +10,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
-from harness.protocols import Counted, Group
+from harness.errors import ClusterError
+from harness.links.shaping import Carrier
+from harness.protocols import Carried, Counted, Group, Shape
 
 Run = Callable[[str], str]  # an nft script → what it printed; raises ClusterError when nft refused it
 
 
 @dataclass(frozen=True)
 class Packets:
-    """The rules of one run. `run` gives an nft script to the packet helper, which prints JSON."""
+    """The rules of one run.
+
+    `run` gives an nft script to the packet helper, which prints JSON; `carrier` carries what is shaped.
+    """
 
     run: Run
     table: str
+    carrier: Carrier | None = None
 
     @contextmanager
     def drop(self, a: Group, b: Group, *, forth: bool = True, back: bool = True) -> Iterator[None]:
@@ -33,30 +39,58 @@ class Packets:
         Raises ClusterError when the same two groups are cut already.
         """
         chain = _chain(a, b)
-        rules = [
-            f"add rule bridge {self.table} {chain} ip saddr {_set(source)} ip daddr {_set(target)} counter"
-            f' {"drop" if cut else ""} comment "{_from(source)}"'
-            for source, target, cut in ((a, b, forth), (b, a, back))
-        ]
-        # `create` refuses a chain that is there: two cuts of one place would heal each other.
-        self.run(
-            f"add table bridge {self.table}\n"
-            f"create chain bridge {self.table} {chain} {{ type filter hook forward priority 0; }}\n" + "\n".join(rules)
-        )
-        try:
+        ways = [(a, b, "drop" if forth else ""), (b, a, "drop" if back else "")]
+        # `create` refuses a chain that is there: two cuts of one place would heal each other. What is shaped is diverted
+        # before it is forwarded, and comes back as what this host itself sends: a cut is in both places.
+        with self._chains({chain: "forward priority 0", f"{chain}_shaped": "output priority 0"}, ways):
             yield
-        finally:
-            self.run(f"flush chain bridge {self.table} {chain}\ndelete chain bridge {self.table} {chain}")
 
     def counted(self, a: Group, b: Group) -> Counted | None:
         """What the cut between two groups did to packets from `a` to `b`; None where there is no cut."""
         listed = json.loads(self.run(f"add table bridge {self.table}\nlist table bridge {self.table}"))
-        for entry in listed["nftables"]:
-            rule = entry.get("rule")
-            if rule and rule["chain"] == _chain(a, b) and rule["comment"] == _from(a):
-                packets = next(part["counter"]["packets"] for part in rule["expr"] if "counter" in part)
-                return Counted(packets, 0) if any("drop" in part for part in rule["expr"]) else Counted(0, packets)
-        return None
+        rules = [entry["rule"] for entry in listed["nftables"] if "rule" in entry]
+        chains = (_chain(a, b), f"{_chain(a, b)}_shaped")
+        found = [rule["expr"] for rule in rules if rule["chain"] in chains and rule.get("comment") == _from(a)]
+        if not found:
+            return None
+        packets = sum(part["counter"]["packets"] for rule in found for part in rule if "counter" in part)
+        return Counted(packets, 0) if any("drop" in part for part in found[0]) else Counted(0, packets)
+
+    @contextmanager
+    def shape(self, a: Group, b: Group, shape: Shape, *, forth: bool = True, back: bool = True) -> Iterator[None]:
+        """Shapes packets from `a` to `b` (forth) and from `b` to `a` (back); diverts them from one instant to another."""
+
+        def divert(chain: str, address: str) -> AbstractContextManager[None]:
+            to = f"ether daddr set {address}"
+            ways = [(a, b, to)] * forth + [(b, a, to)] * back
+            return self._chains({chain: "prerouting priority -300"}, ways)
+
+        with self._carrier().shape(a, b, shape, divert, forth=forth, back=back):
+            yield
+
+    def carried(self, a: Group, b: Group) -> Carried | None:
+        """What became of packets from `a` to `b` under all shapes that they have now; None where they have none."""
+        return self._carrier().carried(a, b)
+
+    def _carrier(self) -> Carrier:
+        if self.carrier is None:
+            raise ClusterError("packets cannot be shaped where there is no bridge")
+        return self.carrier
+
+    @contextmanager
+    def _chains(self, hooks: Mapping[str, str], ways: Sequence[tuple[Group, Group, str]]) -> Iterator[None]:
+        """Chains that do the same at each hook, made in one transaction, and deleted in another."""
+        lines = [f"add table bridge {self.table}"]
+        for chain, hook in hooks.items():
+            lines.append(f"create chain bridge {self.table} {chain} {{ type filter hook {hook}; }}")
+            for source, target, act in ways:
+                what = f"ip saddr {_set(source)} ip daddr {_set(target)} counter {act}"
+                lines.append(f'add rule bridge {self.table} {chain} {what} comment "{_from(source)}"')
+        self.run("\n".join(lines))
+        try:
+            yield
+        finally:
+            self.run("\n".join(f"{verb} chain bridge {self.table} {chain}" for chain in hooks for verb in ("flush", "delete")))
 
     def keep_out(self, subnet: str) -> None:
         """Lets no connection into the nodes' range that comes from beyond this host.
@@ -78,8 +112,10 @@ class Packets:
         )
 
     def heal(self) -> None:
-        """Deletes every cut."""
+        """Deletes every cut, and ends every shape."""
         self._delete("bridge")
+        if self.carrier:
+            self.carrier.end()
 
     def remove(self) -> None:
         """Deletes all rules of the run."""

@@ -35,6 +35,7 @@ from harness.clock import wait_until
 from harness.errors import ClusterError, HarnessError, RuntimeUnavailable, UsageError
 from harness.layout import TOXIPROXY_API, Plan, client_nodes, link_ports, through_toxiproxy
 from harness.links.packets import Packets
+from harness.links.shaping import Carrier
 from harness.links.toxiproxy import ToxiproxyNode
 from harness.protocols import Cluster, Command, Endpoint, Group, Limits, Link, Node, NodeSpec, Paths, Progress, Ran, Topology
 from harness.runtimes.accidents import Accidents
@@ -58,7 +59,9 @@ CLIENT_CPU_SHARES = 32 * 1024  # a container has 1024 unless told
 # Connections whose processes were killed are forgotten within a second, not told of for minutes: a host that was lost
 # knows none of them when it is back.
 FORGETFUL = {"net.ipv4.tcp_orphan_retries": "1"}
+ASKING = {"net.ipv4.ping_group_range": "0 2147483647"}  # witnesses ask for echoes, as nobody in particular
 PACKETS = "packets"  # the node that makes packet rules; it is on the host's network and has no address
+CARRIER = "/run/harness-carrier"
 QUIET_ROUNDS, ROUND_S = 4, 0.5  # how often, so long apart, nothing of a run must be found before it counts as removed
 AT_ONCE = 8  # containers started, or brought back to how they were, at the same time
 
@@ -365,7 +368,7 @@ class Docker:
         for spec in specs:
             cluster.nodes[spec.name] = DockerNode(spec, containers[_named(run_id, spec.name)], self._engine)
             cluster._versions[f"image {spec.server}"] = containers[_named(run_id, spec.name)].attrs["Config"]["Image"]
-        cluster._packets = Packets(_nft(containers[_named(run_id, PACKETS)]), packet_table(run_id))
+        cluster._packets = _packets(containers[_named(run_id, PACKETS)], run_id)
         cluster.open_links(make=False)
         return cluster
 
@@ -392,7 +395,7 @@ class Docker:
             network=network,
             networking_config={network: EndpointConfig("1.41", ipv4_address=spec.address)},
             hostname=spec.name,
-            sysctls=FORGETFUL,
+            sysctls=FORGETFUL | ASKING,
             labels=_labels(run_id, cluster.owner),
             **extra,
         )
@@ -422,6 +425,11 @@ def packet_table(run_id: str) -> str:
     return f"harness_{run_id}"
 
 
+def _bridge(run_id: str) -> str:
+    """What the bridge of a run is called on the engine's host."""
+    return f"harness{run_id}"  # of the 15 characters that a name may have
+
+
 def _labels(run_id: str, owner: str) -> dict[str, str]:
     return {RUN_LABEL: run_id, OWNER_LABEL: owner}
 
@@ -442,7 +450,10 @@ def _network(run_id: str, owner: str) -> tuple[str, ipaddress.IPv4Network]:
                 "driver": "bridge",
                 "labels": _labels(run_id, owner),
                 "ipam": IPAMConfig(pool_configs=[IPAMPool(str(subnet), gateway=str(subnet[1]))]),
-                "options": {"com.docker.network.bridge.host_binding_ipv4": "127.0.0.1"},
+                "options": {
+                    "com.docker.network.bridge.host_binding_ipv4": "127.0.0.1",
+                    "com.docker.network.bridge.name": _bridge(run_id),
+                },
             }
         )
         network.name = f"harness-{run_id}"
@@ -486,29 +497,41 @@ def _routed(routes: Path) -> list[ipaddress.IPv4Network]:
 
 
 def _packet_rules(run_id: str, owner: str, image: str, subnet: str) -> Packets:
-    packets = Packets(_nft(_packet_helper(run_id, owner, image)), packet_table(run_id))
+    packets = _packets(_packet_helper(run_id, owner, image), run_id)
     packets.keep_out(subnet)
     return packets
+
+
+def _packets(helper: Container, run_id: str) -> Packets:
+    return Packets(_nft(helper), packet_table(run_id), Carrier(_beside(helper), _bridge(run_id), CARRIER))
 
 
 def _packet_helper(run_id: str, owner: str, image: str) -> Container:
     container = DockerContainer(image).with_name(_named(run_id, PACKETS))
     container.with_kwargs(
-        network="host", cap_add=["NET_ADMIN"], labels=_labels(run_id, owner), user="0", entrypoint=list(INIT)
+        network="host", cap_add=["NET_ADMIN", "NET_RAW", "SYS_NICE"], labels=_labels(run_id, owner), user="0",
+        entrypoint=list(INIT), cpu_shares=CLIENT_CPU_SHARES,  # what it carries must be on time beside busy servers
     )  # fmt: skip
     return _started(container, "the packet helper")
 
 
-def _nft(helper: Container) -> Callable[[str], str]:
-    def run(script: str) -> str:
-        with asked("nft could not be run"):
-            status, out = helper.exec_run(["nft", "--json", script])
+def _beside(helper: Container, failed: str = "the packet helper failed") -> Callable[[Sequence[str]], str]:
+    """Runs a command where the bridge is. Raises ClusterError with what it said, after `failed`."""
+
+    def run(command: Sequence[str]) -> str:
+        with asked(f"{command[0]} could not be run"):
+            status, out = helper.exec_run(list(command))
         assert isinstance(out, bytes), "docker-py gives bytes unless asked for a stream"
         if status:
-            raise ClusterError(f"nft refused a rule: {out.decode('utf-8', 'replace').strip()}")
+            raise ClusterError(f"{failed}: {out.decode('utf-8', 'replace').strip()}")
         return out.decode()
 
     return run
+
+
+def _nft(helper: Container) -> Callable[[str], str]:
+    run = _beside(helper, "nft refused a rule")
+    return lambda script: run(["nft", "--json", script])
 
 
 def trial_rule() -> str:

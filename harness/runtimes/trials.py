@@ -18,6 +18,7 @@ from testcontainers.core.container import DockerContainer
 
 from harness.clock import MILLISECOND_NS, now_ns, wait_until
 from harness.errors import ClusterError
+from harness.protocols import Group, Shape
 from harness.runtimes import docker as runtime
 from harness.runtimes.engine import reason
 
@@ -30,17 +31,6 @@ with socket.create_server(("0.0.0.0", {PORT})) as server:
             connection.sendall(b"!")
 """
 CLOCK = "import time; print(time.clock_gettime_ns(time.CLOCK_MONOTONIC))"
-# RTM_NEWQDISC for the loopback interface of the container, by netlink, since no image needs `tc` for anything else.
-NETEM = """
-import os, socket, struct
-kind = struct.pack("<HH8s", 4 + 6, 1, b"netem")
-options = struct.pack("<HH6I", 4 + 24, 2, 1, 1000, 0, 0, 0, 0)
-body = struct.pack("<BxxxiIII", 0, 1, 0, 0xFFFFFFFF, 0) + kind + options
-with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as kernel:
-    kernel.send(struct.pack("<IHHII", 16 + len(body), 36, 0x605, 1, 0) + body)
-    error = -struct.unpack_from("<i", kernel.recv(4096), 16)[0]
-print(os.strerror(error) if error else "taken")
-"""
 MEMORY_MB = 64
 CPUS = 0.5
 
@@ -135,13 +125,6 @@ class TrialNode:
             raise ClusterError(f"limits that were set are not in force (seen: {' '.join(seen) or 'nothing'})")
         return "in force"
 
-    @_in_words
-    def delays(self) -> str:
-        said = self._run("python3", "-c", NETEM, user="0")
-        if said != "taken":
-            raise ClusterError(f"the kernel refuses it ({said})")
-        return "taken by the kernel"
-
 
 def _answers(port: int) -> bool:
     with suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.5) as connection:
@@ -162,9 +145,25 @@ def trial_node(image: str, folder: Path) -> Iterator[TrialNode]:
         container = DockerContainer(image).with_name(runtime._named(run_id, "trial")).with_exposed_ports(PORT)
         container.with_volume_mapping(str(folder.resolve()), runtime.HISTORY, "rw")
         container.with_kwargs(
-            network=network, cap_add=["NET_ADMIN"], labels=runtime._labels(run_id, owner), entrypoint=list(runtime.INIT),
+            network=network, labels=runtime._labels(run_id, owner), entrypoint=list(runtime.INIT),
             user=f"{os.getuid()}:{os.getgid()}",
         )  # fmt: skip
         yield TrialNode(runtime._started(container, "a container"))
+    finally:
+        runtime.remove(run_id)
+
+
+def shaping(image: str) -> str:
+    """Has packets carried between addresses that no node has. Raises ClusterError where that cannot be."""
+    run_id, owner = secrets.token_hex(4), runtime._owner(os.getpid())
+    # Documentation addresses (RFC 5737).
+    a, b = Group("a", ("192.0.2.0/24",)), Group("b", ("198.51.100.0/24",))
+    try:
+        runtime._network(run_id, owner)
+        packets = runtime._packets(runtime._packet_helper(run_id, owner, image), run_id)
+        with packets.shape(a, b, Shape(delay_ms=1)):
+            if packets.carried(a, b) is None:
+                raise ClusterError("the process that carries packets has ended by itself")
+        return "begun and ended"
     finally:
         runtime.remove(run_id)

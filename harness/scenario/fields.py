@@ -33,6 +33,7 @@ from harness.targets import Target
 
 _NUMBER = r"\d+(\.\d+)?"
 _DURATION = rf"^{_NUMBER}\s*(us|ms|s|m|min|h)$"
+_BYTES = rf"^{_NUMBER}\s*[kMG]?(B|bit)/s$"
 _RATE = rf"^{_NUMBER}\s*/\s*(s|min)$"
 PERCENTAGE = r"(100(\.0+)?|\d?\d(\.\d+)?)\s*%"
 _SHARE = rf"^{PERCENTAGE}$"
@@ -59,6 +60,7 @@ def _scaled(parse: Callable[[object], float], scale: float) -> Callable[[object]
 SECONDS = Unit("_s", _scaled(units.seconds, 1), "{:g}s", _DURATION, "5s")
 SHARES = Unit("_share", units.share, "{:g}%", _SHARE, "99.9%")
 _UNITS = (  # the first suffix that fits counts
+    Unit("_bytes_per_s", _scaled(units.bytes_per_second, 1), "{:g}B/s", _BYTES, "10MB/s"),
     Unit("_per_s", _scaled(units.per_second, 1), "{:g}/s", _RATE, "600/s"),
     Unit("_ms", _scaled(units.seconds, 1e3), "{:g}ms", _DURATION, "100ms"),
     Unit("_us", _scaled(units.seconds, 1e6), "{:g}us", _DURATION, "50us"),

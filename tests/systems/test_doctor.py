@@ -9,10 +9,12 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 from harness.errors import ClusterError
 from harness.runtimes import docker
 from harness.runtimes.images import Images
-from harness.runtimes.trials import trial_node
+from harness.runtimes.trials import shaping, trial_node
 
 
 def image(family: str) -> str:
@@ -33,7 +35,12 @@ def test_a_machine_that_can_run_scenarios_is_told_so(tmp_path: Path) -> None:
     assert ran.returncode == 0, ran.stdout + ran.stderr
     found = {line["what"]: line for line in json.loads(ran.stdout)}
     assert [what for what, line in found.items() if not line["well"] and line["needed_by"] == "every run"] == []
-    assert {"one clock for all processes", "published loopback ports", "pausing a container", "netem"} <= set(found)
+    assert {
+        "one clock for all processes",
+        "published loopback ports",
+        "pausing a container",
+        "packet delay, loss and rate",
+    } <= set(found)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -47,11 +54,16 @@ def test_a_trial_leaves_nothing_behind(tmp_path: Path) -> None:
     assert client.networks.list(filters=mine) == []
 
 
+def test_packets_that_cannot_be_carried_are_noticed() -> None:
+    with pytest.raises(ClusterError, match="python3"):
+        shaping(image("etcd"))
+
+
 def test_every_trial_notices_what_is_not_there(tmp_path: Path) -> None:
     """On a container that has no Python, whose folder is another one, and whose limits somebody else sets again."""
     (tmp_path / "other").mkdir()
-    with trial_node(image("packets"), tmp_path) as node:
-        trials = {"clock": node.clock, "netem": node.delays, "port": node.answers_on_loopback, "pause": node.pauses}
+    with trial_node(image("etcd"), tmp_path) as node:
+        trials = {"clock": node.clock, "port": node.answers_on_loopback, "pause": node.pauses}
         refusals = {name: refusal(trial) for name, trial in trials.items()}
         assert all(refusals.values()), refusals
         assert refusal(partial(node.shares, tmp_path / "other"))

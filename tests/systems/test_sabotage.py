@@ -15,6 +15,7 @@ import pytest
 
 from harness import living, runner, runtimes, scenario
 from harness.faults.crash import Crash
+from harness.faults.degrade import Degrade
 from harness.faults.latency import Latency
 from harness.faults.lose_host import LoseHost
 from harness.faults.partition import Partition
@@ -71,9 +72,12 @@ def unknown(cluster: Living, folder: Path, acts: str, path: str = "direct") -> s
         pytest.param("lose_host", "writer", "direct", LoseHost, "on_host", marks=pytest.mark.slow),
         ("partition", "zone of writer", "direct", Partition, "between"),
         pytest.param("partition, direction: out", "writer", "direct", Partition, "between", marks=pytest.mark.slow),
+        ("degrade, delay: 20ms", "zone of writer", "direct", Degrade, "between"),
+        pytest.param("degrade, loss: 10%", "zone of writer", "direct", Degrade, "between", marks=pytest.mark.slow),
+        pytest.param("degrade, rate: 1MB/s", "zone of writer", "direct", Degrade, "between", marks=pytest.mark.slow),
         ("latency, delay: 100ms", "clients", "toxiproxy", Latency, "on_link"),
     ],
-    ids=["crash", "pause", "restart", "lose_host", "partition", "one_way", "latency"],
+    ids=["crash", "pause", "restart", "lose_host", "partition", "one_way", "delay", "loss", "rate", "latency"],
 )
 def test_a_fault_that_does_nothing_makes_the_run_unknown(
     cluster: Living,
