@@ -15,6 +15,7 @@ import time
 _REQUEST, _HEADER = 8, 8  # the type of an echo request; bytes of the header of any echo
 _IP_HEADER = 20
 BUFFER_BYTES = 1 << 20
+SO_TIMESTAMPNS = 35  # <asm-generic/socket.h>: the kernel says when a packet came, however late it is read
 
 
 def ask(host: str, times: int, size: int, every_s: float, within_s: float) -> dict[str, object]:
@@ -27,11 +28,12 @@ def ask(host: str, times: int, size: int, every_s: float, within_s: float) -> di
     heard: dict[int, float] = {}
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP) as asking:
         asking.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
+        asking.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         asking.connect((host, 0))
         filling = bytes(max(0, size - _IP_HEADER - _HEADER))
-        began = time.monotonic()
+        began = time.time()  # the clock of the kernel's stamps
         while len(heard) < times:
-            now = time.monotonic()
+            now = time.time()
             if len(sent) < times and now >= (due := began + len(sent) * every_s):
                 sent.append(now)
                 asking.send(struct.pack("!BBHHH", _REQUEST, 0, 0, 0, len(sent) - 1) + filling)
@@ -40,10 +42,10 @@ def ask(host: str, times: int, size: int, every_s: float, within_s: float) -> di
                 due = sent[-1] + within_s
                 if now >= due:
                     break
-            wait_s = max(0.0, due - time.monotonic())
-            if select.select([asking], [], [], wait_s)[0]:
-                echo = asking.recv(_HEADER)
-                heard.setdefault(struct.unpack_from("!H", echo, 6)[0], time.monotonic())
+            if select.select([asking], [], [], max(0.0, due - time.time()))[0]:
+                echo, stamps, _, _ = asking.recvmsg(_HEADER, 64)
+                seconds, nanoseconds = struct.unpack("qq", stamps[0][2][:16])
+                heard.setdefault(struct.unpack_from("!H", echo, 6)[0], seconds + nanoseconds / 1e9)
     return {
         "sent": len(sent),
         "round_trips_ms": [round((at - sent[number]) * 1000, 3) for number, at in heard.items()],

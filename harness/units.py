@@ -12,6 +12,7 @@ _DURATION = re.compile(rf"^{_NUMBER}\s*(?P<unit>us|ms|s|m|min|h)$")
 _RATE = re.compile(rf"^{_NUMBER}\s*/\s*(?P<unit>s|min)$")
 _BYTES = re.compile(rf"^{_NUMBER}\s*(?P<unit>[kMG]?)(?P<of>B|bit)/s$")
 _SHARE = re.compile(rf"^{_NUMBER}\s*%$")
+_TIMES = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
 _SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 
@@ -49,7 +50,7 @@ def bytes_per_second(text: object) -> float:
     found = _BYTES.match(text.strip()) if isinstance(text, str) else None
     if not found:
         raise ValueError(f"{text!r} is no rate of bytes; write an amount per second, such as 500kB/s, 10MB/s or 100Mbit/s")
-    return float(found["number"]) * 1000 ** "_kMG".index(found["unit"] or "_") / (8 if found["of"] == "bit" else 1)
+    return float(found["number"]) * _TIMES[found["unit"]] / (8 if found["of"] == "bit" else 1)
 
 
 def share(text: object) -> float:

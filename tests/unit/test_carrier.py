@@ -28,7 +28,7 @@ def packet(payload: bytes, flags: int = 0x19, segment: int = SEGMENT) -> Packet:
 
 
 def words(data: bytes) -> int:
-    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return total
