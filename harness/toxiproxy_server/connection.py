@@ -41,7 +41,7 @@ def _drop(data: bytes) -> None:
 
 
 class Side(asyncio.Protocol):
-    """One socket of a connection. `receive` is where its data goes."""
+    """One socket of a connection. Where its data goes is its `data_received`, which `lead` replaces."""
 
     transport: asyncio.Transport
     outgoing: Link  # carries what this socket receives
@@ -49,7 +49,7 @@ class Side(asyncio.Protocol):
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self.receive: Callable[[bytes], None] = _drop
+        self.data_received: Callable[[bytes], None] = _drop  # type: ignore[assignment]
         self.there = False  # connected, and not lost yet
         self.ended = False  # will receive nothing more
 
@@ -60,8 +60,11 @@ class Side(asyncio.Protocol):
         self.there = True
         self._connection.made(self)
 
-    def data_received(self, data: bytes) -> None:
-        self.receive(data)
+    def lead(self, to: Callable[[bytes], None]) -> None:
+        """What is received from now on goes there: without toxics straight to the other's write, no function in between."""
+        self.data_received = to
+        if self.there and not self.transport.is_closing():
+            self.transport.set_protocol(self)  # uvloop asks a protocol for its functions once, here
 
     def eof_received(self) -> bool:
         self.ended = True
@@ -120,7 +123,7 @@ class Link:
         self._cut = False
         self.ended = False
         source.outgoing = self
-        source.receive = self._keep
+        source.lead(self._keep)
         destination.incoming = self
 
     def open(self, toxics: Sequence[Toxic]) -> None:
@@ -129,7 +132,7 @@ class Link:
         self._stages = [self._stage(toxic) for toxic in toxics]
         self._wire()
         for chunk in self._early:
-            self._source.receive(chunk)
+            self._source.data_received(chunk)
         self._early.clear()
         self.flow()
         if self._source.ended:
@@ -173,10 +176,10 @@ class Link:
         for stage, outlet in zip(self._stages, outlets, strict=False):
             stage.outlet = outlet
         if self._cut or self.ended:
-            self._source.receive = _drop
+            self._source.lead(_drop)
         else:
             direct = not self._stages and self._traffic is None
-            self._source.receive = self._destination.transport.write if direct else self._feed
+            self._source.lead(self._destination.transport.write if direct else self._feed)
 
     # --- data ---------------------------------------------------------------------------------------------
 
@@ -227,12 +230,12 @@ class Link:
         for stage in self._stages:
             stage.discard()
         self.ended = True
-        self._source.receive = _drop
+        self._source.lead(_drop)
         self.block(False)
 
     def cut(self) -> None:
         self._cut = True
-        self._source.receive = _drop
+        self._source.lead(_drop)
 
     def reset(self) -> None:
         self._connection.reset()
