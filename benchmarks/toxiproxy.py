@@ -25,6 +25,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -313,17 +314,41 @@ def _resident_kb(process: int) -> int:
 
 
 def latency_toxic(times: int) -> Iterator[Row]:
-    """Round trips through a latency of 50 ms, on ten connections at once; the other direction is free."""
-    medians, slowest = [], []
+    """Round trips through a latency of 50 ms, on ten connections at once, and beside them how late a sleep of 50 ms wakes."""
+    seen: dict[str, list[float]] = {"p50": [], "p99": [], "sleep p50": [], "sleep p99": []}
     with echo() as upstream, ours(upstream) as our:
         our.toxic("latency", latency=50)
         for _ in range(times):
-            with connected(our.port, 10) as connections:
-                took = sorted(trips(connections, 10, apart_s=0.005))
-            medians.append(took[len(took) // 2] / MILLISECOND_NS)
-            slowest.append(took[int(len(took) * 0.99)] / MILLISECOND_NS)
-    said = f"p50 {spread(medians, 2)}, p99 {spread(slowest, 2)}"
-    yield "round trips under a latency of 50 ms, in ms", "p50 ≤ 51, p99 ≤ 52", said
+            with connected(our.port, 10) as connections, sleeping() as slept:
+                took = trips(connections, 10, apart_s=0.005)
+            for prefix, values in (("", took), ("sleep ", slept)):
+                values.sort()
+                seen[f"{prefix}p50"].append(values[len(values) // 2] / MILLISECOND_NS)
+                seen[f"{prefix}p99"].append(values[int(len(values) * 0.99)] / MILLISECOND_NS)
+    said = f"p50 {spread(seen['p50'], 2)}, p99 {spread(seen['p99'], 2)}"
+    control = f"{statistics.median(seen['sleep p50']):.2f} and {statistics.median(seen['sleep p99']):.2f}"
+    yield "round trips under a latency of 50 ms, in ms", "p50 ≤ 51, p99 ≤ 52", f"{said}; a sleep of 50 ms took {control}"
+
+
+@contextlib.contextmanager
+def sleeping() -> Iterator[list[int]]:
+    """Fills in how long sleeps of 50 ms took, one after the other: what the machine itself is late by."""
+    took: list[int] = []
+    over = threading.Event()
+
+    def sleep() -> None:
+        while not over.is_set():
+            began = now_ns()
+            time.sleep(0.05)
+            took.append(now_ns() - began)
+
+    thread = threading.Thread(target=sleep, daemon=True)
+    thread.start()
+    try:
+        yield took
+    finally:
+        over.set()
+        thread.join()
 
 
 def spread(values: Sequence[float], digits: int) -> str:
