@@ -359,14 +359,14 @@ def test_what_passes_the_limit_still_takes_its_latency(api: Api, connect: Connec
 def test_toxicity_is_the_share_of_connections_that_a_toxic_acts_on(
     api: Api, connect: Connect, stream: str, toxicity: float
 ) -> None:
-    """Of 150, by chance; five standard deviations make a wrong alarm one in a million and a half."""
+    """Of 300, by chance; five standard deviations make a wrong alarm one in a million and a half."""
     api.toxic("limit_data", stream, toxicity, bytes=1)
     hit = 0
-    for _ in range(150):
+    for _ in range(300):
         pair = connect()
         sender, receiver = pair.along(stream)
         sender.sendall(b"xy")
         hit += received(receiver, 2) == b"x"
         pair.client.close()
         pair.server.close()
-    assert abs(hit - 150 * toxicity) <= 5 * math.sqrt(150 * toxicity * (1 - toxicity))
+    assert abs(hit - 300 * toxicity) <= 5 * math.sqrt(300 * toxicity * (1 - toxicity))
