@@ -6,7 +6,7 @@ gives; topologies, faults, workloads and checkers are what one file adds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
@@ -115,7 +115,9 @@ class Node(Protocol):
     def put(self, path: str, text: str) -> None:
         """Writes a file in the node, which only its server's user can read."""
 
-    def logs(self) -> str: ...
+    def logs(self, of: str = "server") -> str:
+        """What the server has printed, or the command that was spawned with that `log`."""
+
     def limit(self, limits: Limits) -> None: ...
 
 
@@ -289,12 +291,20 @@ class Cluster(Protocol):
         """What runs: each image's or server's version."""
 
 
+class _Any:
+    """Holds whatever is asked for."""
+
+    def __contains__(self, _: object) -> bool:
+        return True
+
+
 @dataclass(frozen=True)
 class AddressPlan:
-    """The zones and the addresses that a topology may use."""
+    """The zones and the addresses that a topology may use, and the server families that nodes can have."""
 
     zones: Sequence[str]
     take: Callable[[str], str]  # zone → the next free address in it
+    servers: Container[str] = field(default_factory=_Any)
 
 
 @runtime_checkable

@@ -3,7 +3,7 @@
 A process of its own session, started before the first act. It waits on its standard input, which its client holds open:
 the line `done` means a clean end, the end of input without it that the client died. What it does then:
 
-    own RUNTIME RUN_ID            removes everything of the run
+    own RUNTIME RUN_ID …          removes everything of the run; the runtime says what else it must know
     heal CLUSTER SESSION FOLDER   heals what a measurement broke in a cluster that lives on, and saves its history
 
 A client that hands its cluster over says `keep` with a line of JSON. The supervisor then keeps the run by itself until
@@ -89,14 +89,16 @@ class Supervised:
 
 
 def main(argv: list[str]) -> int:
-    """`own RUNTIME RUN_ID` or `heal CLUSTER SESSION FOLDER`; returns when there is nothing left to care for."""
+    """`own RUNTIME RUN_ID …` or `heal CLUSTER SESSION FOLDER`; returns when there is nothing left to care for."""
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     if argv[0] == "own":
         # Some 40 MB for as long as the run lasts. Importing it when the harness is gone took seconds of a busy machine, of
         # the ten in which nothing of the run must be left.
-        importlib.import_module(f"harness.runtimes.{argv[1]}")
+        runtime = importlib.import_module(f"harness.runtimes.{argv[1]}")
+        if hasattr(runtime, "begin"):  # this process has something to start, and to keep
+            runtime.begin(*argv[2:])
     heard = b""
     while chunk := os.read(sys.stdin.fileno(), 1024):
         heard += chunk
@@ -106,24 +108,25 @@ def main(argv: list[str]) -> int:
     if argv[0] == "heal":
         _heal(*argv[1:])
     elif verb == b"keep":
-        _keep(argv[1], argv[2], **json.loads(rest))
+        _keep(argv[1], argv[2:], **json.loads(rest))
     else:
-        _remove(argv[1], argv[2], "the harness is gone")
+        _remove(argv[1], argv[2:], "the harness is gone")
     return 0
 
 
-def _keep(runtime: str, run_id: str, state: str, for_s: float | None) -> None:
+def _keep(runtime: str, run: list[str], state: str, for_s: float | None) -> None:
     if for_s is None:
         signal.sigwait({signal.SIGTERM})
     why = "asked to" if for_s is None or signal.sigtimedwait({signal.SIGTERM}, for_s) else "its time is over"
-    _remove(runtime, run_id, why)
+    _remove(runtime, run, why)
     shutil.rmtree(state, ignore_errors=True)
 
 
-def _remove(runtime: str, run_id: str, why: str) -> None:
+def _remove(runtime: str, run: list[str], why: str) -> None:
+    run_id, *more = run
     _say(f"{why}: removing run {run_id}")
     try:
-        importlib.import_module(f"harness.runtimes.{runtime}").abandon(run_id, _say)
+        importlib.import_module(f"harness.runtimes.{runtime}").abandon(run_id, _say, *more)
     except HarnessError as problem:
         _say(f"{problem}; given up: `harness clean` removes what is left of run {run_id}")
     else:

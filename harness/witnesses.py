@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 from harness.protocols import Cluster, Group, Link, Node, Witness
 
-LOOK = ("python3", "-S", "-E", "/opt/harness/src/harness/look.py")
-ECHOES = ("python3", "-S", "-E", "/opt/harness/src/harness/echoes.py")
+LOOK = ("harness-look",)  # every client node has it: look.py
+ECHOES = ("harness-echoes",)  # and echoes.py
 WAGON_BYTES = 1400
 WITHIN_S = 0.6  # what has not answered by then counts as silent; where an answer is expected, it is asked again
 

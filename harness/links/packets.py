@@ -38,7 +38,7 @@ class Packets:
 
         Raises ClusterError when the same two groups are cut already.
         """
-        chain = _chain(a, b)
+        chain = chain_of(a, b)
         ways = [(a, b, "drop" if forth else ""), (b, a, "drop" if back else "")]
         # `create` refuses a chain that is there: two cuts of one place would heal each other. What is shaped is diverted
         # before it is forwarded, and comes back as what this host itself sends: a cut is in both places.
@@ -49,8 +49,8 @@ class Packets:
         """What the cut between two groups did to packets from `a` to `b`; None where there is no cut."""
         listed = json.loads(self.run(f"add table bridge {self.table}\nlist table bridge {self.table}"))
         rules = [entry["rule"] for entry in listed["nftables"] if "rule" in entry]
-        chains = (_chain(a, b), f"{_chain(a, b)}_shaped")
-        found = [rule["expr"] for rule in rules if rule["chain"] in chains and rule.get("comment") == _from(a)]
+        chains = (chain_of(a, b), f"{chain_of(a, b)}_shaped")
+        found = [rule["expr"] for rule in rules if rule["chain"] in chains and rule.get("comment") == mark_of(a)]
         if not found:
             return None
         packets = sum(part["counter"]["packets"] for rule in found for part in rule if "counter" in part)
@@ -85,7 +85,7 @@ class Packets:
             lines.append(f"create chain bridge {self.table} {chain} {{ type filter hook {hook}; }}")
             for source, target, act in ways:
                 what = f"ip saddr {_set(source)} ip daddr {_set(target)} counter {act}"
-                lines.append(f'add rule bridge {self.table} {chain} {what} comment "{_from(source)}"')
+                lines.append(f'add rule bridge {self.table} {chain} {what} comment "{mark_of(source)}"')
         self.run("\n".join(lines))
         try:
             yield
@@ -126,12 +126,12 @@ class Packets:
         self.run("\n".join(f"add table {family} {self.table}\ndelete table {family} {self.table}" for family in families))
 
 
-def _chain(a: Group, b: Group) -> str:
+def chain_of(a: Group, b: Group) -> str:
     """One name for one place, from whichever side it is named."""
     return f"cut_{_digest('|'.join(sorted((str(a.ranges), str(b.ranges)))))}"
 
 
-def _from(group: Group) -> str:
+def mark_of(group: Group) -> str:
     """Marks a rule with whose packets it counts."""
     return f"from_{_digest(str(group.ranges))}"
 

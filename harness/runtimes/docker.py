@@ -33,15 +33,15 @@ from testcontainers.core.network import Network as TestNetwork
 from harness import interrupts
 from harness.clock import wait_until
 from harness.errors import ClusterError, HarnessError, RuntimeUnavailable, UsageError
-from harness.layout import TOXIPROXY_API, Plan, client_nodes, link_ports, through_toxiproxy
+from harness.layout import Plan, client_nodes
 from harness.links.packets import Packets
 from harness.links.shaping import Carrier
-from harness.links.toxiproxy import ToxiproxyNode
-from harness.protocols import Cluster, Command, Endpoint, Group, Limits, Link, Node, NodeSpec, Paths, Progress, Ran, Topology
+from harness.protocols import Cluster, Command, Group, Limits, Node, NodeSpec, Paths, Progress, Ran, Topology
 from harness.runtimes.accidents import Accidents
 from harness.runtimes.engine import asked
 from harness.runtimes.engine import engine as engine  # noqa: PLC0414 (others find it here, too)
 from harness.runtimes.images import Images
+from harness.runtimes.laid_out import LaidOut
 from harness.supervisor import Supervised, identity
 
 RUN_LABEL = "failover-harness.run"
@@ -129,8 +129,8 @@ class DockerNode:
         if ran.status:
             raise ClusterError(f"{self.spec.name}: {path} could not be written: {ran.out.strip()}")
 
-    def logs(self) -> str:
-        return self.run("sh", "-c", f"cat {PATHS.log}/server.log").out
+    def logs(self, of: str = "server") -> str:
+        return self.run("cat", f"{PATHS.log}/{of}.log").out
 
     def limit(self, limits: Limits) -> None:
         with asked(f"{self.spec.name} could not be limited"):
@@ -163,119 +163,33 @@ def _limits(limits: Limits) -> dict[str, Any]:
     return plain
 
 
-@dataclass(frozen=True)
-class ToxiproxyLink:
-    """A client zone's path to an endpoint, through that zone's Toxiproxy."""
-
-    zone: str
-    endpoint: Endpoint
-    proxy: ToxiproxyNode
-
-    @property
-    def name(self) -> str:
-        return f"{self.zone} to {self.endpoint.name}"
-
-    @property
-    def greeting(self) -> bytes:
-        return self.endpoint.greeting
-
-    @contextmanager
-    def toxic(self, type_: str, attributes: Mapping[str, float], stream: str = "downstream") -> Iterator[None]:
-        name = f"{type_}_{stream}"
-        self.proxy.add_toxic(self.endpoint.name, name, type_, attributes, stream)
-        try:
-            yield
-        finally:
-            self.proxy.remove_toxic(self.endpoint.name, name)
-
-
 @dataclass
-class DockerCluster:
-    """A topology whose nodes are containers on one bridge network; `owner` is the supervisor that removes them."""
+class DockerCluster(LaidOut):
+    """A topology whose nodes are containers on one bridge network."""
 
-    run_id: str
-    folder: Path
-    plan: Plan
-    topology: Topology
-    owner: str
-    nodes: dict[str, Node] = field(default_factory=dict)
     _packets: Packets | None = None
-    _links: dict[tuple[str, str], Link] = field(default_factory=dict)
-    _versions: dict[str, str] = field(default_factory=dict)
-    _keep: Callable[[Path, float | None], None] | None = None
-
-    @property
-    def supervisor(self) -> str:
-        return self.owner.rpartition("/")[2]
-
-    @property
-    def zones(self) -> Sequence[str]:
-        return self.plan.zones
 
     @property
     def network(self) -> Packets:
         assert self._packets is not None, "the packet helper starts with the nodes"
         return self._packets
 
-    def zone_group(self, zone: str) -> Group:
-        return self.plan.group(zone)
-
-    def client(self, zone: str) -> Node:
-        return self.nodes[f"client-{zone}"]
-
-    def link(self, zone: str, endpoint: str) -> Link:
-        return self._links[zone, endpoint]
-
     def watched(self) -> Accidents:
         return Accidents(engine(), f"{RUN_LABEL}={self.run_id}", _named(self.run_id, ""))
 
-    def versions(self) -> Mapping[str, str]:
-        return self._versions
-
-    def entrance(self, zone: str, endpoint: str) -> tuple[str, int]:
-        return self.published(f"toxiproxy-{zone}", link_ports(self.topology)[endpoint])
-
     def published(self, node: str, port: int) -> tuple[str, int]:
         return "127.0.0.1", published_port(self._container(node), port)
-
-    def keep(self, state: Path, for_s: float | None) -> None:
-        assert self._keep is not None, "who attached to a cluster does not own it"
-        self._keep(state, for_s)
 
     def restore(self) -> None:
         self.network.heal()
         with ThreadPoolExecutor(AT_ONCE) as pool:
             list(pool.map(lambda node: node.restore(), [n for n in self.nodes.values() if isinstance(n, DockerNode)]))
-        for zone in self.zones:
-            self._proxy(zone).reset()
-
-    def open_links(self, make: bool = True) -> None:
-        """Gives every zone's Toxiproxy a proxy for each endpoint; without `make`, finds those that were made."""
-        specs = [node.spec for node in self.nodes.values()]
-        for zone in self.zones:
-            proxy = self._proxy(zone)
-            self._versions["toxiproxy"] = wait_until(partial(_version, proxy), 20, f"toxiproxy-{zone}'s API") or ""
-            endpoints = self.topology.endpoints(zone)
-            for name, endpoint in through_toxiproxy(specs, self.topology, zone).items():
-                upstream = endpoints[name]
-                if make:
-                    proxy.create(name, f"0.0.0.0:{endpoint.port}", f"{upstream.host}:{upstream.port}")
-                self._links[zone, name] = ToxiproxyLink(zone, endpoint, proxy)
-
-    def _proxy(self, zone: str) -> ToxiproxyNode:
-        return ToxiproxyNode(*self.published(f"toxiproxy-{zone}", TOXIPROXY_API))
+        self.reset_links()
 
     def _container(self, name: str) -> Container:
         node = self.nodes[name]
         assert isinstance(node, DockerNode), "every node of this cluster is a container"
         return node.container
-
-
-def _version(proxy: ToxiproxyNode) -> str | None:
-    try:
-        return proxy.version()
-    except ClusterError:
-        return None
 
 
 def published_port(container: Container, port: int) -> int:
