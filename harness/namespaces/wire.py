@@ -34,7 +34,7 @@ def connected(path: Path, within_s: float | None) -> Iterator[socket.socket]:
         os.close(folder)
 
 
-def ask(path: Path, what: str, within_s: float | None = 120, along: Sequence[int] = (), **about: Any) -> dict[str, Any]:
+def ask(path: Path, what: str, /, within_s: float | None = 120, along: Sequence[int] = (), **about: Any) -> dict[str, Any]:
     """Asks, and returns the answer. Raises ClusterError, with the reason that was given or that there is no answer."""
     try:
         with connected(path, within_s) as one:

@@ -16,7 +16,9 @@ def called(name: str, images: Mapping[str, str], progress: Progress, client_port
     Raises RuntimeUnavailable where this machine lacks what it needs, UsageError when there is none of that name.
     """
     if name == "local":
-        raise RuntimeUnavailable("the embedded runtime is not there yet; use --runtime docker")
+        from harness.runtimes.local import Local
+
+        return Local(progress=progress, client_ports=client_ports)
     if name not in NAMES:
         raise UsageError(f"no runtime called '{name}'; known: {', '.join(NAMES)}")
     try:

@@ -1,7 +1,8 @@
 """What does RDS Multi-AZ promise, on PostgreSQL with automatic failover over three zones?
 
-In each zone an etcd member, a PostgreSQL under Patroni, and a HAProxy that leads that zone's clients to the
-primary (writer) or the replicas (reader). Patroni promotes by itself; the harness only observes.
+In each zone a member of what keeps the leader's lock (etcd, or where that is not to be had Patroni's own Raft), a PostgreSQL
+under Patroni, and a HAProxy that leads that zone's clients to the primary (writer) or the replicas (reader). Patroni
+promotes by itself; the harness only observes.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ import yaml
 from harness.clock import wait_until
 from harness.errors import ClusterError
 from harness.protocols import AddressPlan, Cluster, Command, Endpoint, Greeting, NodeSpec, Paths
+from harness.topologies._locks import LOCKS, VERSION_OF, Lock
 from harness.witnesses import LOOK
 
-POSTGRES, REST, ETCD, ETCD_PEER = 5432, 8008, 2379, 2380
+POSTGRES, REST = 5432, 8008
 PRIMARY = ("primary", "master")  # Patroni's word for it, since version 4 and before
 WRITER, READER = 5000, 5001
-BINARIES = "/usr/lib/postgresql/17/bin"
 DATABASE = "harness"
 # PostgreSQL's SSLRequest (protocol 3.0, "SSLRequest"): answered with one byte, S or N, before any login.
 SSL_REQUEST = bytes.fromhex("0000000804d2162f")
@@ -38,7 +39,7 @@ def _passwords() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class RdsMultiAz:
-    """PostgreSQL under Patroni and etcd over three zones, a HAProxy per zone as the endpoint.
+    """PostgreSQL under Patroni, and etcd or Raft, over three zones, a HAProxy per zone as the endpoint.
 
     `replication`: synchronous (as RDS Multi-AZ is: a commit waits for one replica) or asynchronous.
     `ttl`, `loop_wait`, `retry_timeout` are Patroni's: how long the leader's lock lives, how often a member
@@ -65,21 +66,21 @@ class RdsMultiAz:
     # --- layout ---
 
     def nodes(self, plan: AddressPlan) -> Sequence[NodeSpec]:
-        address = {(server, zone): plan.take(zone) for zone in plan.zones for server in ("etcd", "pg", "haproxy")}
-        managers = {zone: address["etcd", zone] for zone in plan.zones}
+        address = {(server, zone): plan.take(zone) for zone in plan.zones for server in ("manager", "pg", "haproxy")}
+        lock = LOCKS["etcd" if "etcd" in plan.servers else "raft"]({zone: address["manager", zone] for zone in plan.zones})
         databases = {zone: address["pg", zone] for zone in plan.zones}
         specs = []
         for zone in plan.zones:
             specs.append(
                 NodeSpec(
-                    f"etcd-{zone}", zone, "etcd", "manager", managers[zone],
-                    partial(self._etcd, zone=zone, managers=managers), in_memory=True,
+                    f"{lock.server}-{zone}", zone, lock.server, "manager", lock.members[zone],
+                    partial(lock.command, zone=zone), in_memory=True,
                 )
             )  # fmt: skip
             specs.append(
                 NodeSpec(
                     f"pg-{zone}", zone, "postgres", "database", databases[zone],
-                    partial(self._patroni, zone=zone, address=databases[zone], managers=managers),
+                    partial(self._patroni, zone=zone, address=databases[zone], lock=lock),
                     greeting=Greeting(POSTGRES, SSL_REQUEST), unprivileged=True,
                 )
             )  # fmt: skip
@@ -119,7 +120,11 @@ class RdsMultiAz:
     # --- forming ---
 
     def form(self, cluster: Cluster, progress: Callable[[str], None]) -> None:
-        for role, sentence in (("manager", "starting etcd"), ("database", "starting PostgreSQL"), ("router", None)):
+        for role, sentence in (
+            ("manager", "starting what keeps the leader's lock"),
+            ("database", "starting PostgreSQL"),
+            ("router", None),
+        ):
             if sentence:
                 progress(sentence)
             members = [node for node in cluster.nodes.values() if node.spec.role == role]
@@ -192,11 +197,12 @@ class RdsMultiAz:
 
     def versions(self, cluster: Cluster) -> Mapping[str, str]:
         zone = self.zones[0]
+        manager = next(node.spec for node in cluster.nodes.values() if node.spec.role == "manager")
         asked = {
-            "postgresql": (f"pg-{zone}", f"{BINARIES}/postgres", "--version"),
+            "postgresql": (f"pg-{zone}", "postgres", "--version"),
             "patroni": (f"pg-{zone}", "patroni", "--version"),
-            "etcd": (f"etcd-{zone}", "etcd", "--version"),
             "haproxy": (f"haproxy-{zone}", "haproxy", "-v"),
+            manager.server: (manager.name, *VERSION_OF[manager.server]),
         }
         with ThreadPoolExecutor(len(asked)) as pool:
             said = pool.map(lambda words: cluster.nodes[words[0]].run(*words[1:]).out, asked.values())
@@ -234,32 +240,21 @@ class RdsMultiAz:
         """)
         node = cluster.nodes[primary]
         node.put("/run/harness/roles.sql", script)
-        ran = node.run("psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", "postgres", "-f", "/run/harness/roles.sql")
+        login = {"PGHOST": node.spec.address, "PGUSER": "postgres", "PGPASSWORD": self._secrets["superuser"]}
+        ran = node.run(
+            "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", "postgres", "-f", "/run/harness/roles.sql", environment=login
+        )
         if ran.status:
             raise ClusterError(f"{primary}: roles could not be created: {ran.out.strip()}")
 
     # --- servers ---
 
-    def _etcd(self, paths: Paths, zone: str, managers: Mapping[str, str]) -> Command:
-        own = managers[zone]
-        members = ",".join(f"etcd-{name}=http://{address}:{ETCD_PEER}" for name, address in managers.items())
-        return Command(
-            (
-                "etcd", "--name", f"etcd-{zone}", "--data-dir", f"{paths.data}/etcd",
-                "--listen-peer-urls", f"http://{own}:{ETCD_PEER}", "--initial-advertise-peer-urls", f"http://{own}:{ETCD_PEER}",
-                "--listen-client-urls", f"http://{own}:{ETCD}", "--advertise-client-urls", f"http://{own}:{ETCD}",
-                "--initial-cluster", members, "--initial-cluster-state", "new",
-                # Data is in memory, and two busy cores must not look like a lost leader.
-                "--unsafe-no-fsync", "--heartbeat-interval", "250", "--election-timeout", "2500", "--log-level", "warn",
-            )
-        )  # fmt: skip
-
-    def _patroni(self, paths: Paths, zone: str, address: str, managers: Mapping[str, str]) -> Command:
+    def _patroni(self, paths: Paths, zone: str, address: str, lock: Lock) -> Command:
         config = {
             "scope": "harness",
             "name": f"pg-{zone}",
             "restapi": {"listen": f"0.0.0.0:{REST}", "connect_address": f"{address}:{REST}"},
-            "etcd3": {"hosts": [f"{manager}:{ETCD}" for manager in managers.values()]},
+            **lock.settings(),
             "bootstrap": {
                 "dcs": self._shared_settings(),
                 "initdb": ["data-checksums", {"encoding": "UTF8"}, {"locale": "C.UTF-8"}],
@@ -269,7 +264,7 @@ class RdsMultiAz:
         return Command(
             ("patroni", f"{paths.config}/patroni.yml"),
             files={f"{paths.config}/patroni.yml": yaml.safe_dump(config, sort_keys=False)},
-            environment={"PATH": f"{BINARIES}:/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
+            environment={"LC_ALL": "C.UTF-8"},
         )
 
     def _shared_settings(self) -> Mapping[str, Any]:
@@ -303,9 +298,10 @@ class RdsMultiAz:
             "listen": f"0.0.0.0:{POSTGRES}",
             "connect_address": f"{address}:{POSTGRES}",
             "data_dir": f"{paths.data}/pg",
-            "bin_dir": BINARIES,
             "pgpass": f"{paths.config}/pgpass",
             "basebackup": [{"checkpoint": "fast"}],
+            # Where its user may write, on every runtime; nobody asks there.
+            "parameters": {"unix_socket_directories": paths.data},
             "authentication": {
                 "superuser": {"username": "postgres", "password": self._secrets["superuser"]},
                 "replication": {"username": "replicator", "password": self._secrets["replication"]},
