@@ -52,8 +52,9 @@ def up(topology: str, options: tuple[str, ...], name: str | None, for_: str | No
     asked = _asked_topology(topology, options)
     seconds = units.seconds(for_) if for_ else None
     tell = progress()
+    chosen = runtimes.called(runtime, asked.images, tell, topology=asked.topology.options)
     made = living.up(
-        asked.topology.use, asked.topology.options, runtimes.called(runtime, asked.images, tell), tell,
+        asked.topology.use, asked.topology.options, chosen, tell,
         options=scenario.as_run(asked)["topology"]["options"], name=name, for_s=seconds,
     )  # fmt: skip
     click.echo(f"{made.name} is up (run {made.run_id}); `harness down {made.name}` removes it")

@@ -35,7 +35,10 @@ SOCKET, REFUSED = "keeper.sock", "refused"
 def main(run_id: str, folder: str) -> int:
     """Keeps the run's nodes until its parent ends or it is killed. `folder` receives its socket, and each node's."""
     kernel.die_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # What the supervisor blocks and ignores must reach the servers again; process 1 of a namespace ignores it anyway.
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
     os.chdir(folder)
     try:
         kernel.enter_user_namespace(also=kernel.NODE)
@@ -150,7 +153,7 @@ class Keeper:
                 between = os.fork()
                 if between == 0:
                     os.close(said)
-                    _become(layout, asked, dict(zip(layout.published, files, strict=True)), network, says)
+                    _become(layout, asked, dict(zip(map(int, layout.published), files, strict=True)), network, says)
             os.close(says)
             says = -1
             first, _, why = _read_all(said).partition(b" ")

@@ -43,7 +43,7 @@ class Layout:
     environment: Mapping[str, str]
     binds: Mapping[str, str]
     programs: Mapping[str, str]
-    published: Mapping[str, int]
+    published: Mapping[str, int]  # by the port's number, which is a word in JSON
 
 
 def furnish(layout: Layout) -> None:
@@ -120,8 +120,12 @@ class NodeServer:
 
     # --- all processes of the node; -1 is every one but this: no time in which some are left ---
 
-    def _kill(self) -> None:
+    async def _kill(self) -> dict[str, Any]:
+        """Returns when nobody is left: what listened does so no more."""
         _everybody(signal.SIGKILL)
+        while _anybody():  # noqa: ASYNC110 (the kernel tells of children only)
+            await asyncio.sleep(0.001)
+        return {}
 
     def _pause(self) -> None:
         _everybody(signal.SIGSTOP)
@@ -177,6 +181,14 @@ class NodeServer:
                     self._main = 0
                 if ending := self._ending.pop(pid, None):
                     ending.set_result(os.waitstatus_to_exitcode(status))
+
+
+def _anybody() -> bool:
+    try:
+        os.kill(-1, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _everybody(number: int) -> None:

@@ -70,8 +70,11 @@ def _nothing_left(run_id: str) -> bool:
 
 def in_namespace_of(pid: int) -> list[int]:
     """The processes that see that process as their process 1, itself too; those that ended meanwhile are left out."""
-    wanted = Path(f"/proc/{pid}/ns/pid").readlink()
-    found = []
+    found: list[int] = []
+    try:
+        wanted = Path(f"/proc/{pid}/ns/pid").readlink()
+    except OSError:  # it has ended, and all of them with it
+        return found
     for name in _ids():
         with suppress(OSError):
             if Path("/proc", name, "ns/pid").readlink() == wanted:

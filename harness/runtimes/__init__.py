@@ -5,22 +5,57 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from harness.errors import RuntimeUnavailable, UsageError
-from harness.protocols import Progress, Runtime
+from harness.protocols import Progress, Runtime, Topology
 
 NAMES = ("auto", "docker", "local")
 
 
-def called(name: str, images: Mapping[str, str], progress: Progress, client_ports: Sequence[int] = ()) -> Runtime:
+def called(
+    name: str,
+    images: Mapping[str, str],
+    progress: Progress,
+    client_ports: Sequence[int] = (),
+    topology: Topology | None = None,
+) -> Runtime:
     """The runtime of that name; `images` are the user's own, by server family, `client_ports` what the host may reach there.
 
+    `auto` is local where this machine and the topology allow it, else docker; `progress` is told which, and why.
     Raises RuntimeUnavailable where this machine lacks what it needs, UsageError when there is none of that name.
     """
     if name == "local":
-        from harness.runtimes.local import Local
-
-        return Local(progress=progress, client_ports=client_ports)
-    if name not in NAMES:
+        return _local(images, progress, client_ports, topology)
+    if name == "docker":
+        return _docker(images, progress, client_ports)
+    if name != "auto":
         raise UsageError(f"no runtime called '{name}'; known: {', '.join(NAMES)}")
+    try:
+        chosen = _local(images, progress, client_ports, topology)
+    except (RuntimeUnavailable, UsageError) as problem:
+        why = str(problem)
+    else:
+        progress("runtime local: nodes are namespaces of this machine")
+        return chosen
+    try:
+        engine = _docker(images, progress, client_ports)
+    except RuntimeUnavailable as problem:
+        raise RuntimeUnavailable(f"no runtime can be had; local: {why}; docker: {problem}") from None
+    progress(f"runtime docker, since local cannot be had: {why}")
+    return engine
+
+
+def _local(images: Mapping[str, str], progress: Progress, client_ports: Sequence[int], topology: Topology | None) -> Runtime:
+    if images:
+        raise UsageError(f"the scenario names images ({', '.join(sorted(images))}), which only docker has")
+    try:
+        from harness.runtimes.local import Local, unavailable  # noqa: PLC0415 (an optional extra)
+    except ImportError as problem:
+        raise RuntimeUnavailable(f"the local runtime needs {problem.name}: pip install 'failover-harness[embedded]'") from None
+    if why := unavailable(topology):
+        raise RuntimeUnavailable(why)
+    return Local(progress=progress, client_ports=client_ports)
+
+
+def _docker(images: Mapping[str, str], progress: Progress, client_ports: Sequence[int]) -> Runtime:
     try:
         from harness.runtimes.docker import Docker, engine  # noqa: PLC0415 (an optional extra)
     except ImportError as problem:

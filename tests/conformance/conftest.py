@@ -8,25 +8,22 @@ from pathlib import Path
 
 import pytest
 
+from harness import runtimes
 from harness.errors import RuntimeUnavailable
 from harness.protocols import Cluster, Runtime
 from tests.conformance.echo import Echo
 
-RUNTIMES = ("docker",)
+RUNTIMES = ("docker", "local")
 
 
 def runtime_called(name: str) -> Runtime:
-    """The runtime, or a skip with the reason; a failure where the machine is said to have an engine."""
-    from harness.runtimes.docker import Docker, engine
-
-    assert name == "docker", f"no runtime called {name}"
+    """The runtime, or a skip with the reason; a failure where the machine is said to have what it needs."""
     try:
-        engine()
+        return runtimes.called(name, {}, lambda line: None)
     except RuntimeUnavailable as problem:
-        if os.environ.get("HARNESS_REQUIRE_DOCKER") == "1":
-            pytest.fail(f"{problem} (HARNESS_REQUIRE_DOCKER=1)")
+        if os.environ.get(f"HARNESS_REQUIRE_{name.upper()}") == "1":
+            pytest.fail(f"{problem} (HARNESS_REQUIRE_{name.upper()}=1)")
         pytest.skip(str(problem))
-    return Docker(progress=lambda line: None)
 
 
 @pytest.fixture(scope="session", params=RUNTIMES)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from contextlib import suppress
 from pathlib import Path
 
 from harness.clock import wait_until
 from harness.errors import ClusterError
-from harness.protocols import Accident, Cluster, Limits, Runtime
+from harness.namespaces import wire
+from harness.protocols import Accident, Cluster, Limits, Node
+from harness.runtimes.local import LocalNode
+from tests.conformance.conftest import runtime_called
 from tests.conformance.echo import Echo
-from tests.conformance.test_clean_end import left
+from tests.conformance.leftovers import left, outermost
 
 
 def test_what_is_done_to_the_processes_of_a_node_is_no_accident(cluster: Cluster) -> None:
@@ -33,11 +38,11 @@ def test_a_node_that_runs_out_of_memory_is_an_accident(cluster: Cluster) -> None
         assert accidents.all()[0] == Accident("client-az-b", "ran out of memory")
 
 
-def test_a_container_that_was_killed_by_hand_is_an_accident_and_leaves_nothing(runtime: Runtime, tmp_path: Path) -> None:
+def test_a_container_that_was_killed_by_hand_is_an_accident_and_leaves_nothing(tmp_path: Path) -> None:
     from harness.runtimes.docker import engine
 
     (tmp_path / "history").mkdir()
-    with runtime.launch(Echo(), tmp_path) as cluster, cluster.watched() as accidents:
+    with runtime_called("docker").launch(Echo(), tmp_path) as cluster, cluster.watched() as accidents:
         run_id = cluster.run_id
         # What makes packet rules ends while one is in force: it cannot be taken back by whoever made it.
         cut = cluster.network.drop(cluster.zone_group("az-a"), cluster.zone_group("az-b"))
@@ -49,4 +54,25 @@ def test_a_container_that_was_killed_by_hand_is_an_accident_and_leaves_nothing(r
             "echo-az-b ended by itself (its container's exit code is 137)",
             "packets ended by itself (its container's exit code is 137)",
         ]
-    assert left(run_id) == []
+    assert left("docker", run_id) == []
+
+
+def test_a_node_whose_process_1_was_killed_by_hand_is_an_accident_and_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "history").mkdir()
+    with runtime_called("local").launch(Echo(), tmp_path) as cluster, cluster.watched() as accidents:
+        run_id = cluster.run_id
+        os.kill(first_process(cluster.nodes["echo-az-b"]), signal.SIGKILL)
+        wait_until(accidents.all, 10, "the keeper to tell of it")
+        assert [str(accident) for accident in accidents.all()] == ["echo-az-b ended by itself (its process 1 ended with -9)"]
+        for keeper in outermost(run_id):
+            os.kill(keeper, signal.SIGKILL)
+        wait_until(lambda: len(accidents.all()) == 2, 10, "the keeper's end to be noticed")
+        assert str(accidents.all()[1]) == "the keeper of all nodes has ended"
+    assert left("local", run_id) == []
+
+
+def first_process(node: Node) -> int:
+    """A local node's process 1, as this machine calls it."""
+    assert isinstance(node, LocalNode)
+    with wire.connected(node.socket, 5) as one:
+        return wire.process_of(one)

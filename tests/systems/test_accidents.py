@@ -40,7 +40,7 @@ def killed(node: str, *script: str) -> Callable[[Run], None]:
 @pytest.mark.parametrize(
     ("act", "reason"),
     [
-        (killed("etcd-az-c"), "etcd-az-c ended by itself (its container's exit code is 137), which no fault of this run did"),
+        (killed("manager-az-c"), "manager-az-c ended by itself (its container's exit code is 137), which no fault of this run"),
         (killed("client-az-b"), "client-az-b ended by itself"),
         (
             killed("client-az-c", "python3", "-c", "import os, signal, subprocess\n"

@@ -19,7 +19,9 @@ from harness.clock import wait_until
 from harness.runtimes import docker
 from harness.runtimes.docker import RUN_LABEL, engine
 from harness.runtimes.images import Images
-from tests.conformance.test_clean_end import LAUNCH, left, rules
+from tests.conformance.leftovers import on_docker as left
+from tests.conformance.leftovers import rules
+from tests.conformance.test_clean_end import LAUNCH
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 def cluster(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A process with a cluster of its own and a cut in force, and the run's id; ended by Ctrl-C."""
     (folder / "history").mkdir(parents=True)
-    script = LAUNCH.format(root=str(ROOT), folder=str(folder))
+    script = LAUNCH.format(root=str(ROOT), folder=str(folder), runtime="docker")
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     assert process.stdout is not None
     try:

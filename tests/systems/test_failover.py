@@ -92,7 +92,7 @@ def test_the_report_folder_is_whole(ran: tuple[runner.RunResult, dict[str, str]]
         assert (folder / name).stat().st_size > 0, name
     assert (folder.parent / "latest").resolve() == folder.resolve()
     jsonschema.validate(json.loads((folder / "result.json").read_text()), json.loads(judging.SCHEMA.read_text()))
-    assert {path.name for path in (folder / "nodes").iterdir()} >= {"pg-az-a", "etcd-az-b", "haproxy-az-c", "client-az-a"}
+    assert {path.name for path in (folder / "nodes").iterdir()} >= {"pg-az-a", "manager-az-b", "haproxy-az-c", "client-az-a"}
 
 
 def test_judge_recomputes_every_figure_from_the_history_alone(ran: tuple[runner.RunResult, dict[str, str]]) -> None:

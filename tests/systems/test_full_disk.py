@@ -14,7 +14,7 @@ import pytest
 from harness.clock import wait_until
 from harness.recording import read_lines
 from harness.runtimes.docker import RUN_LABEL, engine
-from tests.conformance.test_clean_end import left
+from tests.conformance.leftovers import on_docker as left
 
 SCENARIO = """
 title: The disk of the reports is full before the run is over

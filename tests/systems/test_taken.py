@@ -19,7 +19,7 @@ from testcontainers.core.container import DockerContainer
 from harness.errors import ClusterError
 from harness.runtimes import docker
 from tests.conformance.echo import Echo
-from tests.conformance.test_clean_end import left
+from tests.conformance.leftovers import on_docker as left
 
 SCENARIO = "title: Nothing is free\ntopology: rds-multi-az\nworkload: ledger\n"
 BY_A_NETWORK, BY_A_ROUTE = "10.213.16.0/20", "10.213.32.0/20"

@@ -17,7 +17,7 @@ def spec(name: str, zone: str, role: str) -> NodeSpec:
 
 
 ZONES = ("az-a", "az-b", "az-c")
-SPECS = [spec(f"{prefix}-{zone}", zone, role) for prefix, role in (("pg", "database"), ("etcd", "manager")) for zone in ZONES]
+SPECS = [spec(f"{prefix}-{zone}", zone, role) for prefix, role in (("pg", "database"), ("manager", "manager")) for zone in ZONES]
 ROLES = {"pg-az-a": "replica", "pg-az-b": "primary", "pg-az-c": "replica"}
 
 
@@ -30,9 +30,9 @@ def resolved(text: str, roles: dict[str, str] | None = None, seed: int = 0) -> t
     [
         ("writer", "nodes", ("pg-az-b",)),
         ("every replica", "nodes", ("pg-az-a", "pg-az-c")),
-        ("node(etcd-az-c)", "nodes", ("etcd-az-c",)),
+        ("node(manager-az-c)", "nodes", ("manager-az-c",)),
         ("database in zone(az-c)", "nodes", ("pg-az-c",)),
-        ("manager in zone(az-a)", "nodes", ("etcd-az-a",)),
+        ("manager in zone(az-a)", "nodes", ("manager-az-a",)),
         ("zone(az-c)", "zones", ("az-c",)),
         ("zone of writer", "zones", ("az-b",)),
         ("clients in zone(az-a) to reader", "links", ("az-a to reader",)),
@@ -56,7 +56,7 @@ def test_clients_are_those_of_every_zone_to_every_endpoint() -> None:
     ("text", "possible"),
     [
         ("one replica", {("pg-az-a",), ("pg-az-c",)}),
-        ("one manager", {("etcd-az-a",), ("etcd-az-b",), ("etcd-az-c",)}),
+        ("one manager", {("manager-az-a",), ("manager-az-b",), ("manager-az-c",)}),
         ("zone of one replica", {("az-a",), ("az-c",)}),
     ],
 )
