@@ -2,7 +2,7 @@
 
 One bridge in the cluster's own network namespace, a port of it for every node. Cuts are nftables rules of the bridge
 family, as on Docker, where the nft program makes them; here there may be none, so they go to the kernel as it takes them:
-netlink messages, all of a cut in one transaction (linux/netfilter/nf_tables.h). Links are made by pyroute2, whose
+netlink messages, all of a change in one transaction (linux/netfilter/nf_tables.h). Links are made by pyroute2, whose
 nftables part can neither put several messages into one transaction nor mask addresses that do not end at a byte.
 """
 
@@ -24,13 +24,14 @@ TABLE = b"harness"
 
 # linux/netlink.h, linux/netfilter/nfnetlink.h
 _NETFILTER = 12
-_REQUEST, _ACK, _DUMP, _CREATE, _EXCLUSIVE = 1, 4, 0x300, 0x400, 0x200
+_REQUEST, _ACK, _DUMP, _CREATE, _EXCLUSIVE, _APPEND = 1, 4, 0x300, 0x400, 0x200, 0x800
 _ERROR, _DONE, _BEGIN, _END = 2, 3, 16, 17
 _BRIDGE_FAMILY, _SUBSYSTEM = 7, 10
 # linux/netfilter/nf_tables.h
 _NEW_TABLE, _NEW_CHAIN, _DELETE_CHAIN, _NEW_RULE, _GET_RULE, _DELETE_RULE = 0, 3, 5, 6, 7, 8
-_FORWARD, _DROP, _ACCEPT, _VERDICT, _REGISTER = 2, 0, 1, 0, 1
-_NETWORK_HEADER, _SOURCE_OFFSET, _PROTOCOL = 1, 12, 1
+_HOOKS = {"prerouting": 0, "forward": 2, "output": 3}
+_DROP, _VERDICT, _REGISTER = 0, 0, 1
+_LINK_HEADER, _NETWORK_HEADER, _SOURCE_OFFSET, _PROTOCOL = 0, 1, 12, 1
 _NESTED = 0x8000
 
 
@@ -61,38 +62,48 @@ def join(port: str, address: str, prefix: int, network: int) -> None:
 
 
 @dataclass(frozen=True)
+class Chain:
+    """A chain of rules: where in the bridge, and in which order with others, packets pass it."""
+
+    name: str
+    hook: str  # prerouting, forward, output
+    priority: int = 0
+
+
+@dataclass(frozen=True)
 class Way:
-    """One direction of a cut: packets from any of `sources` to any of `targets`."""
+    """One direction: what becomes of packets from any of `sources` to any of `targets`, which are counted."""
 
     sources: Sequence[str]  # CIDR, or single addresses
     targets: Sequence[str]
-    drop: bool  # else they are let through, and counted
     mark: str  # by which its count is found again
+    drop: bool = False
+    to: str = ""  # the hardware address that they are readdressed to
 
 
 @dataclass
-class Cuts:
-    """The cuts of the namespace in which it is made."""
+class Rules:
+    """The rules of the namespace in which it is made."""
 
     _socket: socket.socket = field(
         default_factory=lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETFILTER)
     )
 
-    def cut(self, chain: str, ways: Sequence[Way]) -> None:
-        """Makes a chain of rules, in one transaction. Raises OSError: EEXIST when that chain is there already."""
-        hook = _nest(4, _number(1, _FORWARD) + _number(2, 0))
-        in_chain = _text(1, TABLE) + _text(2, chain.encode())
-        messages = [
-            (_NEW_TABLE, _CREATE, _text(1, TABLE)),
-            (_NEW_CHAIN, _CREATE | _EXCLUSIVE, _text(1, TABLE) + _text(3, chain.encode()) + hook + _text(7, b"filter")),
-        ]
-        for way in ways:
-            for source, target in product(way.sources, way.targets):
-                rule = in_chain + _matching(IPv4Network(source), IPv4Network(target), way.drop) + _attribute(7, way.mark.encode())
-                messages.append((_NEW_RULE, _CREATE | 0x800, rule))
+    def make(self, chains: Sequence[Chain], ways: Sequence[Way]) -> None:
+        """Makes chains that do the same, in one transaction. Raises OSError: EEXIST when one of them is there already."""
+        messages = [(_NEW_TABLE, _CREATE, _text(1, TABLE))]
+        for chain in chains:
+            hook = _nest(4, _number(1, _HOOKS[chain.hook]) + _number(2, chain.priority & 0xFFFF_FFFF))
+            about = _text(1, TABLE) + _text(3, chain.name.encode()) + hook + _text(7, b"filter")
+            messages.append((_NEW_CHAIN, _CREATE | _EXCLUSIVE, about))
+            for way in ways:
+                for source, target in product(way.sources, way.targets):
+                    matching = _matching(IPv4Network(source), IPv4Network(target), way)
+                    rule = _text(1, TABLE) + _text(2, chain.name.encode()) + matching + _attribute(7, way.mark.encode())
+                    messages.append((_NEW_RULE, _CREATE | _APPEND, rule))
         self._transaction(messages)
 
-    def heal(self, chains: Sequence[str]) -> None:
+    def delete(self, chains: Sequence[str]) -> None:
         """Deletes those chains, in one transaction. Raises OSError: ENOENT for one that is not there."""
         messages = []
         for chain in chains:
@@ -138,8 +149,8 @@ class Cuts:
             raise OSError(-failed, os.strerror(-failed))
 
 
-def _matching(source: IPv4Network, target: IPv4Network, drop: bool) -> bytes:
-    """The expressions of a rule: IPv4 from there to there, counted, and dropped or not."""
+def _matching(source: IPv4Network, target: IPv4Network, way: Way) -> bytes:
+    """The expressions of a rule: IPv4 from there to there, counted, and what else is done to it."""
     wanted = source.network_address.packed + target.network_address.packed
     mask = source.netmask.packed + target.netmask.packed
     expressions = [
@@ -153,8 +164,14 @@ def _matching(source: IPv4Network, target: IPv4Network, drop: bool) -> bytes:
         ),
         (b"cmp", _number(1, _REGISTER) + _number(2, 0) + _nest(3, _attribute(1, wanted))),
         (b"counter", b""),
-        (b"immediate", _number(1, _VERDICT) + _nest(2, _nest(2, _number(1, _DROP if drop else _ACCEPT)))),
     ]  # fmt: skip
+    if way.to:  # the first bytes of a frame are whom it is for; a checksum (6, 7) does not cover them
+        address = bytes.fromhex(way.to.replace(":", ""))
+        expressions.append((b"immediate", _number(1, _REGISTER) + _nest(2, _attribute(1, address))))
+        place = _number(2, _LINK_HEADER) + _number(3, 0) + _number(4, len(address))
+        expressions.append((b"payload", _number(5, _REGISTER) + place + _number(6, 0) + _number(7, 0)))
+    if way.drop:
+        expressions.append((b"immediate", _number(1, _VERDICT) + _nest(2, _nest(2, _number(1, _DROP)))))
     return _nest(4, b"".join(_nest(1, _text(1, name) + _nest(2, data)) for name, data in expressions))
 
 
@@ -166,7 +183,7 @@ def _counter(expressions: bytes) -> tuple[int, bool]:
         data: dict[int, Any] = _attributes(about.get(2, b""))
         if about[1].rstrip(b"\0") == b"counter":
             packets = int.from_bytes(data[2], "big")
-        if about[1].rstrip(b"\0") == b"immediate":
+        if about[1].rstrip(b"\0") == b"immediate" and 2 in _attributes(data[2]):  # a verdict, not a value
             drops = int.from_bytes(_attributes(_attributes(data[2])[2])[1], "big") == _DROP
     return packets, drops
 

@@ -15,6 +15,7 @@ import os
 import selectors
 import signal
 import socket
+import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Mapping
@@ -25,7 +26,7 @@ from typing import Any, NoReturn
 
 from harness.errors import HarnessError
 from harness.namespaces import kernel
-from harness.namespaces.bridge import Cuts, Way, join, make_bridge, plug
+from harness.namespaces.bridge import Chain, Rules, Way, join, make_bridge, plug
 from harness.namespaces.node import Layout, NodeServer, furnish
 from harness.namespaces.wire import answered, question
 
@@ -72,6 +73,7 @@ def _keep(run_id: str, parent: int) -> NoReturn:
         kernel.call_process(f"harness-{run_id}"[:15])
         kernel.mount("none", "/", flags=kernel.RECURSIVE | kernel.PRIVATE)
         kernel.mount("proc", "/proc", "proc", kernel.NO_SETUID | kernel.NO_DEVICES | kernel.NO_PROGRAMS)
+        kernel.mount("tmpfs", "/run", "tmpfs", kernel.NO_SETUID | kernel.NO_DEVICES, "mode=755")  # room beside the bridge
         make_bridge()
         Keeper().serve()
         status = 0
@@ -87,9 +89,9 @@ def _keep(run_id: str, parent: int) -> NoReturn:
 class Keeper:
     """Makes and removes nodes, and the rules between them; it answers one question after the other."""
 
-    cuts: Cuts = field(default_factory=Cuts)
+    rules: Rules = field(default_factory=Rules)
     nodes: dict[str, int] = field(default_factory=dict)  # name → its process 1
-    chains: list[str] = field(default_factory=list)  # of the cuts in force
+    chains: list[str] = field(default_factory=list)  # in force
     watching: list[socket.socket] = field(default_factory=list)
 
     def serve(self) -> None:
@@ -124,7 +126,7 @@ class Keeper:
                     os.close(file)
         except OSError as problem:
             answer = {"refused": kernel.forbidden(problem), "number": problem.errno}
-        except (HarnessError, ValueError, KeyError, TypeError) as problem:
+        except (HarnessError, subprocess.SubprocessError, ValueError, KeyError, TypeError) as problem:
             answer = {"refused": str(problem)}
         with suppress(OSError):
             one.sendall(answered(answer))
@@ -135,7 +137,8 @@ class Keeper:
         if what == "add":
             return self._add(Layout(**about["layout"]), files)
         answers: Mapping[str, Callable[..., dict[str, Any]]] = {
-            "ready": self._ready, "remove": self._remove, "cut": self._cut, "heal": self._heal, "counted": self._counted,
+            "ready": self._ready, "remove": self._remove, "rule": self._rule, "unrule": self._unrule,
+            "counted": self._counted, "run": self._run,
         }  # fmt: skip
         return answers[what](**about)
 
@@ -196,22 +199,31 @@ class Keeper:
 
     # --- rules ---
 
-    def _cut(self, chain: str, ways: list[dict[str, Any]]) -> dict[str, Any]:
-        if chain in self.chains:
+    def _rule(self, chains: list[dict[str, Any]], ways: list[dict[str, Any]]) -> dict[str, Any]:
+        made = [Chain(**chain) for chain in chains]
+        if any(chain.name in self.chains for chain in made):
             raise HarnessError("the same two groups are cut already")
-        self.cuts.cut(chain, [Way(**way) for way in ways])
-        self.chains.append(chain)
+        self.rules.make(made, [Way(**way) for way in ways])
+        self.chains += [chain.name for chain in made]
         return {}
 
-    def _heal(self, chain: str | None) -> dict[str, Any]:
-        """Heals one cut; all of them for None."""
-        healed = list(self.chains) if chain is None else [chain]
-        self.cuts.heal(healed)
-        self.chains = [one for one in self.chains if one not in healed]
+    def _unrule(self, chains: list[str] | None) -> dict[str, Any]:
+        """Deletes chains; all of them for None."""
+        ended = list(self.chains) if chains is None else chains
+        self.rules.delete(ended)
+        self.chains = [one for one in self.chains if one not in ended]
         return {}
 
-    def _counted(self, chain: str) -> dict[str, Any]:
-        return {"counted": list(self.cuts.counted(chain)) if chain in self.chains else []}
+    def _counted(self, chains: list[str]) -> dict[str, Any]:
+        return {"counted": [rule for chain in chains if chain in self.chains for rule in self.rules.counted(chain)]}
+
+    def _run(self, argv: list[str]) -> dict[str, Any]:
+        """Runs a program beside the bridge, with the rights to handle its packets."""
+        ended = subprocess.run(
+            argv, capture_output=True, text=True, check=False, timeout=30, stdin=subprocess.DEVNULL,
+            preexec_fn=kernel.keep_rights,
+        )  # fmt: skip
+        return {"status": ended.returncode, "out": ended.stdout + ended.stderr}
 
 
 def _listening(name: str) -> socket.socket:

@@ -23,6 +23,10 @@ NODE = NEW_MOUNTS | NEW_NAME | NEW_IPC | NEW_PIDS | NEW_NETWORK  # what every no
 READ_ONLY, NO_SETUID, NO_DEVICES, NO_PROGRAMS, BIND, RECURSIVE, PRIVATE = 1, 2, 4, 8, 4096, 16384, 1 << 18
 _DIE_WITH_PARENT, _NAME = 1, 15  # <sys/prctl.h>
 
+# <linux/capability.h>
+_RIGHTS_VERSION, _AMBIENT, _AMBIENT_RAISE = 0x2008_0522, 47, 2
+_HANDED_ON = (12, 13, 23)  # CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_NICE
+
 # PostgreSQL refuses to run as uid 0, also where that is only what a namespace calls it.
 NOT_ROOT = 1000
 
@@ -42,6 +46,23 @@ def mount(source: str, target: str, kind: str = "", flags: int = 0, options: str
 def die_with_parent() -> None:
     """SIGKILL for this process when the thread that forked it ends."""
     _checked(_libc.prctl(_DIE_WITH_PARENT, signal.SIGKILL, 0, 0, 0))
+
+
+def keep_rights() -> None:
+    """What this process may do to networks and priorities, a program that it becomes may do, too. Raises OSError."""
+    held = (_Rights * 2)()
+    header = (ctypes.c_uint32 * 2)(_RIGHTS_VERSION, 0)
+    _checked(_libc.capget(header, held))
+    for right in _HANDED_ON:
+        held[right // 32].inheritable |= held[right // 32].permitted & (1 << right % 32)
+    _checked(_libc.capset(header, held))
+    for right in _HANDED_ON:
+        if held[right // 32].inheritable & (1 << right % 32):
+            _checked(_libc.prctl(_AMBIENT, _AMBIENT_RAISE, right, 0, 0))
+
+
+class _Rights(ctypes.Structure):
+    _fields_ = (("effective", ctypes.c_uint32), ("permitted", ctypes.c_uint32), ("inheritable", ctypes.c_uint32))
 
 
 def call_process(name: str) -> None:

@@ -27,6 +27,13 @@ ROOM = "/run/harness"
 LOG = f"{ROOM}/log"
 OWN_FOLDERS = ("data", "config", "log", "history", "tmp", "bin")
 
+SETTINGS = {
+    # A host that was lost knows none of its connections when it is back: those of killed processes are forgotten in a second.
+    "tcp_orphan_retries": "1",
+    # Witnesses ask for echoes, as nobody in particular.
+    "ping_group_range": "{group} {group}",
+}
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -62,9 +69,8 @@ def furnish(layout: Layout) -> None:
         program.write_text(text)
         program.chmod(0o755)
     kernel.call_host(layout.name)
-    # A host that was lost knows none of its connections when it is back: those of killed processes are forgotten in a second.
-    with suppress(OSError):
-        Path("/proc/sys/net/ipv4/tcp_orphan_retries").write_text("1")
+    for name, value in SETTINGS.items():
+        Path("/proc/sys/net/ipv4", name).write_text(value.format(group=os.getgid()))
 
 
 @dataclass

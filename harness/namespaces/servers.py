@@ -65,12 +65,12 @@ class Families:
 
 
 def programs() -> dict[str, str]:
-    """Scripts that come first in every node's PATH: this interpreter, and how witnesses look."""
-    look = Path(harness.__file__).with_name("look.py")
-    return {
-        "python3": f'#!/bin/sh\nexec "{sys.executable}" "$@"\n',
-        "harness-look": f'#!/bin/sh\nexec "{sys.executable}" -S -E "{look}" "$@"\n',
-    }
+    """Scripts that come first in every node's PATH: this interpreter, and what witnesses look with."""
+    package = Path(harness.__file__).parent
+    found = {"python3": f'#!/bin/sh\nexec "{sys.executable}" "$@"\n'}
+    for name in ("look", "echoes"):
+        found[f"harness-{name}"] = f'#!/bin/sh\nexec "{sys.executable}" -S -E "{package / name}.py" "$@"\n'
+    return found
 
 
 def environment(room: str) -> dict[str, str]:

@@ -29,7 +29,7 @@ def main() -> int:
     """Prints the reason and returns 1 when something is refused."""
     try:
         # After this import there must still be one thread: who has more cannot leave a user namespace.
-        from harness.namespaces.bridge import Cuts, Way, make_bridge  # noqa: PLC0415 (an optional extra)
+        from harness.namespaces.bridge import Chain, Rules, Way, make_bridge  # noqa: PLC0415 (an optional extra)
 
         kernel.enter_user_namespace(also=kernel.NODE)
         child = os.fork()
@@ -39,7 +39,9 @@ def main() -> int:
         kernel.mount("proc", "/proc", "proc", kernel.NO_SETUID | kernel.NO_DEVICES | kernel.NO_PROGRAMS)
         kernel.mount("tmpfs", "/run", "tmpfs")
         make_bridge()
-        Cuts().cut("trial", [Way(["192.0.2.0/24"], ["198.51.100.0/24"], drop=True, mark="trial")])  # RFC 5737
+        ways = [Way(["192.0.2.0/24"], ["198.51.100.0/24"], "drop", drop=True)]  # RFC 5737
+        ways.append(Way(["192.0.2.0/24"], ["198.51.100.0/24"], "readdress", to="02:00:00:00:00:01"))
+        Rules().make([Chain("trial", "forward"), Chain("shaped", "prerouting", -300)], ways)
     except ImportError as problem:
         print(f"the Python package {problem.name} is missing: pip install 'failover-harness[embedded]'")  # noqa: T201
         return 1

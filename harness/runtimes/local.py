@@ -18,7 +18,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -29,13 +29,16 @@ from harness.clock import wait_until
 from harness.errors import ClusterError, HarnessError, RuntimeUnavailable
 from harness.layout import Plan, client_nodes
 from harness.links.packets import chain_of, mark_of
+from harness.links.shaping import Carrier
 from harness.namespaces import limits as cgroups
 from harness.namespaces import processes, servers, trial, wire
+from harness.namespaces.bridge import BRIDGE
 from harness.namespaces.keeper import REFUSED, SOCKET
 from harness.namespaces.node import LOG, ROOM, Layout
 from harness.protocols import (
     Accident,
     AddressPlan,
+    Carried,
     Cluster,
     Counted,
     Group,
@@ -45,6 +48,7 @@ from harness.protocols import (
     Paths,
     Progress,
     Ran,
+    Shape,
     Topology,
 )
 from harness.runtimes.laid_out import LaidOut
@@ -53,6 +57,7 @@ from harness.supervisor import Supervised, identity
 PATHS = Paths(data=f"{ROOM}/data", config=f"{ROOM}/config", log=LOG)
 # No LAN uses 198.18.0.0/15 (RFC 2544). The cluster's network is its own: every cluster may have the same addresses.
 SUBNET = ipaddress.IPv4Network("198.18.0.0/20")
+CARRIER = "/run/carrier"  # as the keeper sees it
 HOME = "local"  # the folder, below the run's, that holds sockets and data while the cluster lives
 READY_WITHIN_S = 20.0
 
@@ -128,7 +133,7 @@ class LocalNode:
 
 @dataclass(frozen=True)
 class LocalNetwork:
-    """The bridge between a cluster's nodes; `keeper` is asked to make and heal its rules."""
+    """The bridge between a cluster's nodes; `keeper` is asked to make and delete its rules."""
 
     keeper: Path
 
@@ -138,29 +143,66 @@ class LocalNetwork:
 
         Raises ClusterError when the same two groups are cut already.
         """
-        chain = chain_of(a, b)
-        ways = [
-            {"sources": list(source.ranges), "targets": list(target.ranges), "drop": cut, "mark": mark_of(source)}
-            for source, target, cut in ((a, b, forth), (b, a, back))
-        ]
-        wire.ask(self.keeper, "cut", chain=chain, ways=ways)
-        try:
+        # What is shaped comes back as what the bridge itself sends: a cut is in both places.
+        chains = [{"name": name, "hook": hook} for name, hook in zip(_cut(a, b), ("forward", "output"), strict=True)]
+        with self._rules(chains, [_way(a, b, drop=forth), _way(b, a, drop=back)]):
             yield
-        finally:
-            wire.ask(self.keeper, "heal", chain=chain)
 
     def counted(self, a: Group, b: Group) -> Counted | None:
         """What the cut between two groups did to packets from `a` to `b`; None where there is no cut."""
-        rules = wire.ask(self.keeper, "counted", chain=chain_of(a, b))["counted"]
+        rules = wire.ask(self.keeper, "counted", chains=_cut(a, b))["counted"]
         mine = [(drops, packets) for mark, drops, packets in rules if mark == mark_of(a)]
         if not mine:
             return None
         dropped, passed = (sum(packets for drops, packets in mine if drops is which) for which in (True, False))
         return Counted(dropped, passed)
 
+    @contextmanager
+    def shape(self, a: Group, b: Group, shape: Shape, *, forth: bool = True, back: bool = True) -> Iterator[None]:
+        """Shapes packets from `a` to `b` (forth) and from `b` to `a` (back); diverts them from one instant to another."""
+
+        def divert(chain: str, address: str) -> AbstractContextManager[None]:
+            ways = [_way(a, b, to=address)] * forth + [_way(b, a, to=address)] * back
+            return self._rules([{"name": chain, "hook": "prerouting", "priority": -300}], ways)
+
+        with self._carrier.shape(a, b, shape, divert, forth=forth, back=back):
+            yield
+
+    def carried(self, a: Group, b: Group) -> Carried | None:
+        """What became of packets from `a` to `b` under all shapes that they have now; None where they have none."""
+        return self._carrier.carried(a, b)
+
     def heal(self) -> None:
-        """Deletes every cut."""
-        wire.ask(self.keeper, "heal", chain=None)
+        """Deletes every cut, and ends every shape."""
+        wire.ask(self.keeper, "unrule", chains=None)
+        self._carrier.end()
+
+    @property
+    def _carrier(self) -> Carrier:
+        return Carrier(self._run, BRIDGE, CARRIER, sys.executable)
+
+    def _run(self, command: Sequence[str]) -> str:
+        ended = wire.ask(self.keeper, "run", argv=list(command))
+        if ended["status"]:
+            raise ClusterError(f"packets cannot be handled: {ended['out'].strip()}")
+        return str(ended["out"])
+
+    @contextmanager
+    def _rules(self, chains: Sequence[Mapping[str, Any]], ways: Sequence[Mapping[str, Any]]) -> Iterator[None]:
+        wire.ask(self.keeper, "rule", chains=chains, ways=ways)
+        try:
+            yield
+        finally:
+            wire.ask(self.keeper, "unrule", chains=[chain["name"] for chain in chains])
+
+
+def _cut(a: Group, b: Group) -> list[str]:
+    """The chains of a cut."""
+    return [chain_of(a, b), f"{chain_of(a, b)}_shaped"]
+
+
+def _way(source: Group, target: Group, **act: object) -> dict[str, Any]:
+    return {"sources": list(source.ranges), "targets": list(target.ranges), "mark": mark_of(source), **act}
 
 
 @dataclass
