@@ -56,8 +56,9 @@ class Examined:
 
 
 def doctor(progress: Callable[[str], None] = lambda line: None) -> Iterator[Examined]:
-    """Each thing that the docker runtime needs, examined; images that are missing are built or pulled."""
+    """Each thing that runs need, examined; images that are missing are built or pulled."""
     yield from _machine()
+    yield _local()
     missing = [name for name in ("docker", "testcontainers", "toxiproxy") if importlib.util.find_spec(name) is None]
     seen = f"{', '.join(missing)} missing" if missing else "installed"
     yield Examined("docker extra", not missing, seen, "pip install 'failover-harness[docker]'")
@@ -77,6 +78,18 @@ def _machine() -> Iterator[Examined]:
     yield _memory(Path("/proc/meminfo"))
     yield _disk("disk of the working folder", Path.cwd())
     yield _clock(Path("/sys/devices/system/clocksource/clocksource0/current_clocksource"))
+
+
+def _local() -> Examined:
+    """Whether nodes can be namespaces of this machine, which needs no engine."""
+    try:
+        from harness.runtimes.local import unavailable  # noqa: PLC0415 (an optional extra)
+
+        why = unavailable(None)
+    except ImportError as problem:
+        why = f"{problem.name} is missing"
+    mend = "pip install 'failover-harness[embedded]', or allow what it names"
+    return Examined("local runtime", why is None, why or "namespaces, links and packet rules can be made", mend, "--runtime local")
 
 
 def _memory(meminfo: Path) -> Examined:

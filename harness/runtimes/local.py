@@ -165,20 +165,20 @@ class LocalNetwork:
             ways = [_way(a, b, to=address)] * forth + [_way(b, a, to=address)] * back
             return self._rules([{"name": chain, "hook": "prerouting", "priority": -300}], ways)
 
-        with self._carrier.shape(a, b, shape, divert, forth=forth, back=back):
+        with self.carrier.shape(a, b, shape, divert, forth=forth, back=back):
             yield
 
     def carried(self, a: Group, b: Group) -> Carried | None:
         """What became of packets from `a` to `b` under all shapes that they have now; None where they have none."""
-        return self._carrier.carried(a, b)
+        return self.carrier.carried(a, b)
 
     def heal(self) -> None:
         """Deletes every cut, and ends every shape."""
         wire.ask(self.keeper, "unrule", chains=None)
-        self._carrier.end()
+        self.carrier.end()
 
     @property
-    def _carrier(self) -> Carrier:
+    def carrier(self) -> Carrier:
         return Carrier(self._run, BRIDGE, CARRIER, sys.executable)
 
     def _run(self, command: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import statistics
@@ -54,6 +55,9 @@ def sides(cluster: Cluster) -> tuple[Group, Group]:
     return cluster.zone_group("az-a"), others(cluster, "az-a")
 
 
+SINKS = itertools.count()  # each has a log of its own
+
+
 def server(cluster: Cluster, zone: str) -> Node:
     return cluster.nodes[f"echo-{zone}"]
 
@@ -81,13 +85,12 @@ def retransmitted(node: Node) -> tuple[int, int]:
 
 def bulk(cluster: Cluster, zone: str, to: str, megabytes: float) -> float:
     """Bytes per second that arrive when a client sends as fast as it can."""
-    sink, log = server(cluster, to), "/var/log/harness/sink.log"
-    sink.run("sh", "-c", f": > {log}")
-    sink.spawn("python3", "-c", SINK, log="sink")
-    wait_until(lambda: "listening" in sink.run("cat", log).out, 10, "the sink to listen")
+    sink, log = server(cluster, to), f"sink-{next(SINKS)}"
+    sink.spawn("python3", "-c", SINK, log=log)
+    wait_until(lambda: "listening" in sink.logs(log), 10, "the sink to listen")
     amount = str(int(megabytes * 10))
     assert cluster.client(zone).run("python3", "-c", SOURCE, sink.spec.address, str(BULK_PORT), amount).status == 0
-    took = re.search(r"took (\d+) (\S+)", sink.run("cat", log).out)
+    took = re.search(r"took (\d+) (\S+)", sink.logs(log))
     assert took
     assert int(took[1]) == int(amount) * 100_000, "all of it arrived"
     return int(took[1]) / float(took[2])

@@ -100,7 +100,7 @@ def test_an_engine_that_does_not_answer_is_one_line_that_says_what_mends_it(caps
 @pytest.mark.parametrize("command", ["run", "clean"])
 def test_without_an_engine_a_command_ends_in_one_line(capsys: pytest.CaptureFixture[str], command: str, tmp_path: Path) -> None:
     Path("one.yaml").write_text("title: One\ntopology: rds-multi-az\nworkload: ledger\n")
-    code, out, err = harness(capsys, command, *(["one.yaml"] if command == "run" else []))
+    code, out, err = harness(capsys, command, *(["one.yaml", "--runtime", "docker"] if command == "run" else []))
     assert (code, out) == (3, [])
     assert err.splitlines()[-1].startswith("this machine cannot run it: no Docker engine answers (")
     assert not Path("reports").exists()
