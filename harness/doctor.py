@@ -89,7 +89,9 @@ def _local() -> Examined:
     except ImportError as problem:
         why = f"{problem.name} is missing"
     mend = "pip install 'failover-harness[embedded]', or allow what it names"
-    return Examined("local runtime", why is None, why or "namespaces, links and packet rules can be made", mend, "--runtime local")
+    return Examined(
+        "local runtime", why is None, why or "namespaces, links and packet rules can be made", mend, "--runtime local"
+    )
 
 
 def _memory(meminfo: Path) -> Examined:

@@ -130,8 +130,7 @@ class RdsMultiAz:
             members = [node for node in cluster.nodes.values() if node.spec.role == role]
             with ThreadPoolExecutor(len(members)) as pool:
                 list(pool.map(lambda node: node.start(), members))
-        wait_until(lambda: self._primary(cluster), 90, "a primary")
-        self._create_roles(cluster)
+        self._create_roles(cluster, wait_until(lambda: self._primary(cluster), 90, "a primary") or "")
         progress("waiting for every member to say that it is healthy")
         self._await_healthy(cluster)
 
@@ -219,10 +218,7 @@ class RdsMultiAz:
                 return name
         return None
 
-    def _create_roles(self, cluster: Cluster) -> None:
-        primary = self._primary(cluster)
-        if primary is None:
-            raise ClusterError("the primary went away while the cluster was forming")
+    def _create_roles(self, cluster: Cluster, primary: str) -> None:
         application, probe = self._secrets["application"], self._secrets["probe"]
         # One iteration for the probe's role: its fresh connections must cost the server little (the password is random).
         script = textwrap.dedent(f"""
