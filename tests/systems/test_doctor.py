@@ -9,12 +9,10 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import pytest
-
 from harness.errors import ClusterError
 from harness.runtimes import docker
 from harness.runtimes.images import Images
-from harness.runtimes.trials import shaping, trial_node
+from harness.runtimes.trials import trial_node
 
 
 def image(family: str) -> str:
@@ -52,11 +50,6 @@ def test_a_trial_leaves_nothing_behind(tmp_path: Path) -> None:
         assert client.networks.list(filters=mine)
     assert client.containers.list(all=True, ignore_removed=True, filters=dict(mine)) == []
     assert client.networks.list(filters=mine) == []
-
-
-def test_packets_that_cannot_be_carried_are_noticed() -> None:
-    with pytest.raises(ClusterError, match="python3"):
-        shaping(image("etcd"))
 
 
 def test_every_trial_notices_what_is_not_there(tmp_path: Path) -> None:
