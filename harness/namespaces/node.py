@@ -50,6 +50,7 @@ class Layout:
     environment: Mapping[str, str]
     binds: Mapping[str, str]
     programs: Mapping[str, str]
+    niceness: int
     published: Mapping[str, int]  # by the port's number, which is a word in JSON
 
 
@@ -69,6 +70,7 @@ def furnish(layout: Layout) -> None:
         program.write_text(text)
         program.chmod(0o755)
     kernel.call_host(layout.name)
+    os.nice(layout.niceness)
     for name, value in SETTINGS.items():
         Path("/proc/sys/net/ipv4", name).write_text(value.format(group=os.getgid()))
 

@@ -58,6 +58,7 @@ PATHS = Paths(data=f"{ROOM}/data", config=f"{ROOM}/config", log=LOG)
 # No LAN uses 198.18.0.0/15 (RFC 2544). The cluster's network is its own: every cluster may have the same addresses.
 SUBNET = ipaddress.IPv4Network("198.18.0.0/20")
 CARRIER = "/run/carrier"  # as the keeper sees it
+SERVERS_NICENESS = 5  # probes must wake up before busy servers do
 HOME = "local"  # the folder, below the run's, that holds sockets and data while the cluster lives
 READY_WITHIN_S = 20.0
 
@@ -250,7 +251,8 @@ class LocalCluster(LaidOut):
             listening = {port: stack.enter_context(socket.create_server(("127.0.0.1", 0))) for port in spec.published}
             layout = Layout(
                 spec.name, spec.address, self.plan.subnet.prefixlen, f"port{number}", servers.environment(ROOM), binds,
-                servers.programs(), {str(port): one.getsockname()[1] for port, one in listening.items()},
+                servers.programs(), niceness=0 if spec.role == "client" else SERVERS_NICENESS,
+                published={str(port): one.getsockname()[1] for port, one in listening.items()},
             )  # fmt: skip
             files = [one.fileno() for one in listening.values()]
             wire.ask(self._home / SOCKET, "add", along=files, layout=dataclasses.asdict(layout))

@@ -91,7 +91,7 @@ def served(cluster: Cluster) -> list[str]:
     others = [
         f"{cluster.nodes[f'{name}-{zone}'].spec.address}:{port}"
         for zone in cluster.zones
-        for name, port in (("etcd", 2379), ("haproxy", 5000))
+        for name, port in (("manager", 2379), ("haproxy", 5000))
     ]
     return toxiproxy + database + others
 
