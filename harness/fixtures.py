@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from harness.testing import Chaos, Clusters, Lent, Load, Probe, Session, TestCluster
 
 MARK = "topology"
-REQUIRE_DOCKER = "HARNESS_REQUIRE_DOCKER"
+REQUIRE_DOCKER, REQUIRE_LOCAL = "HARNESS_REQUIRE_DOCKER", "HARNESS_REQUIRE_LOCAL"
 
 
 @pytest.fixture
@@ -122,9 +122,10 @@ def _harness_session(
 
 
 def unavailable(reason: Exception, what: str) -> Any:
-    """Skips with the reason why nothing can be started here; fails where the machine is said to have an engine."""
-    if os.environ.get(REQUIRE_DOCKER) == "1":
-        pytest.fail(f"{what} could not run, and {REQUIRE_DOCKER}=1 forbids skipping it: {reason}", pytrace=False)
+    """Skips with the reason why nothing can be started here; fails where the machine is said to be able to."""
+    for required in (REQUIRE_DOCKER, REQUIRE_LOCAL):
+        if os.environ.get(required) == "1":
+            pytest.fail(f"{what} could not run, and {required}=1 forbids skipping it: {reason}", pytrace=False)
     pytest.skip(str(reason))
 
 

@@ -20,13 +20,14 @@ NO_ENGINE = "unix:///nonexistent/docker.sock"
 @pytest.fixture(autouse=True)
 def _no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", NO_ENGINE)
-    monkeypatch.delenv("HARNESS_REQUIRE_DOCKER", raising=False)
+    for required in ("HARNESS_REQUIRE_DOCKER", "HARNESS_REQUIRE_LOCAL"):
+        monkeypatch.delenv(required, raising=False)
 
 
 @pytest.mark.parametrize("fixture", ["cluster", "chaos", "load", "probe"])
 def test_without_an_engine_a_test_is_skipped_and_says_why(pytester: pytest.Pytester, fixture: str) -> None:
     pytester.makepyfile(f"def test_mine({fixture}): pass")
-    result = pytester.runpytest_inprocess("-rs")
+    result = pytester.runpytest_inprocess("-rs", "--harness-runtime", "docker")
     result.assert_outcomes(skipped=1)
     result.stdout.fnmatch_lines(["SKIPPED*no Docker engine answers*"])
 
@@ -34,7 +35,7 @@ def test_without_an_engine_a_test_is_skipped_and_says_why(pytester: pytest.Pytes
 def test_where_an_engine_is_due_it_fails_instead(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HARNESS_REQUIRE_DOCKER", "1")
     pytester.makepyfile("def test_mine(cluster): pass")
-    result = pytester.runpytest_inprocess()
+    result = pytester.runpytest_inprocess("--harness-runtime", "docker")
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["*HARNESS_REQUIRE_DOCKER=1 forbids skipping it: no Docker engine answers*"])
 

@@ -25,7 +25,8 @@ UNKNOWN = PASSES + "faults: [{inject: crash, target: writer, at: 1s, for: 1s}]\n
 @pytest.fixture(autouse=True)
 def _recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "run", recorded.run)
-    monkeypatch.delenv("HARNESS_REQUIRE_DOCKER", raising=False)
+    for required in ("HARNESS_REQUIRE_DOCKER", "HARNESS_REQUIRE_LOCAL"):
+        monkeypatch.delenv(required, raising=False)
 
 
 def write(pytester: pytest.Pytester, **files: str) -> None:
