@@ -161,7 +161,7 @@ class Thinker(User):
     def think(self):
         gevent.sleep(1000)
 """
-    with running(tmp_path, text, users=2) as process:
+    with running(tmp_path, text, users=2, deadline_s=0.1) as process:
         process.until("read SELECT order")
         asked = now_ns()
         wait_until(lambda: now_ns() > asked + SECOND_NS, PATIENCE_S, "the request to be under way for a second")
