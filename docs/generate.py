@@ -355,8 +355,8 @@ def _commands() -> Iterator[str]:
     yield "## pytest\n"
     yield "Installed, the plugin collects the YAML files below every folder called `scenarios` as tests. A scenario's topology,"
     yield "its kinds of faults and changes and its `markers` are markers. With"
-    yield f"`{fixtures.REQUIRE_DOCKER}=1` in the environment a scenario that would be skipped, since no engine answers,"
-    yield "fails instead.\n"
+    yield f"`{fixtures.REQUIRE_DOCKER}=1` or `{fixtures.REQUIRE_LOCAL}=1` in the environment a scenario that would be skipped,"
+    yield "since neither an engine nor namespaces can be had, fails instead.\n"
     recorded = _Options()
     pytest_plugin.pytest_addoption(recorded)  # type: ignore[arg-type]  # it is asked for getgroup only
     yield from _table(("option", "value", "meaning"), recorded.rows)
