@@ -11,7 +11,6 @@ from harness.clock import wait_until
 from harness.errors import ClusterError
 from harness.namespaces import wire
 from harness.protocols import Accident, Cluster, Limits, Node
-from harness.runtimes.local import LocalNode
 from tests.conformance.conftest import runtime_called
 from tests.conformance.echo import Echo
 from tests.conformance.leftovers import left, outermost
@@ -73,6 +72,8 @@ def test_a_node_whose_process_1_was_killed_by_hand_is_an_accident_and_leaves_not
 
 def first_process(node: Node) -> int:
     """A local node's process 1, as this machine calls it."""
+    from harness.runtimes.local import LocalNode
+
     assert isinstance(node, LocalNode)
     with wire.connected(node.socket, 5) as one:
         return wire.process_of(one)
