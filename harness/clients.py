@@ -257,12 +257,16 @@ class Clients:
     def alive(self) -> bool:
         """True; raises ClusterError when a process of probes or load has ended by itself."""
         for path in self.history.glob("*.exit"):
-            status, why = path.read_text().strip(), self.readings.failed(path.stem)
-            if why:
-                raise ClusterError(f"{path.stem}: {why}")
-            ended = f"status {status}" if status else f"its status could not be written; is the disk of {self.history} full?"
-            raise ClusterError(f"{path.stem} ended while it was needed ({ended}); see nodes/*/{path.stem}.log")
+            raise self._ended(path)
         return True
+
+    def _ended(self, path: Path) -> ClusterError:
+        """What to say of a process that has left its exit status there, and was needed."""
+        status, why = path.read_text().strip(), self.readings.failed(path.stem)
+        if why:
+            return ClusterError(f"{path.stem}: {why}")
+        ended = f"status {status}" if status else f"its status could not be written; is the disk of {self.history} full?"
+        return ClusterError(f"{path.stem} ended while it was needed ({ended}); see nodes/*/{path.stem}.log")
 
     def stop(self) -> None:
         """Ends probes and load; returns when all have written what they know."""
@@ -270,13 +274,14 @@ class Clients:
         silent = set(self._processes)
 
         def stopped() -> bool:
+            gone = list(self.history.glob("*.exit"))  # looked for first: who is well says so before it ends
             silent.difference_update(self.readings.noted("stopped"))
+            for path in gone:
+                if path.stem in silent:
+                    raise self._ended(path)
             return not silent
 
-        try:
-            wait_until(stopped, 20, "probes and load to stop")
-        except ClusterError as problem:
-            raise ClusterError(f"{problem}: silent: {', '.join(sorted(silent))}") from None
+        wait_until(stopped, 20, "probes and load to stop", told=lambda: f"silent: {', '.join(sorted(silent))}")
 
     def final_reads(self) -> None:
         """Reads everything on every database node, each from its own zone, into the history."""

@@ -29,10 +29,16 @@ def cpu_s() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def wait_until(condition: Callable[[], T], within_s: float, awaiting: str, every_s: float = 0.1) -> T:
+def wait_until(
+    condition: Callable[[], T],
+    within_s: float,
+    awaiting: str,
+    every_s: float = 0.1,
+    told: Callable[[], str] | None = None,
+) -> T:
     """Returns the first truthy value of `condition`.
 
-    Raises ClusterError, naming what was awaited, when `within_s` seconds have passed.
+    Raises ClusterError, naming what was awaited and what is `told` of it then, when `within_s` seconds have passed.
     """
     deadline = now_ns() + int(within_s * SECOND_NS)
     while True:
@@ -40,5 +46,5 @@ def wait_until(condition: Callable[[], T], within_s: float, awaiting: str, every
         if value:
             return value
         if now_ns() >= deadline:
-            raise ClusterError(f"waited {within_s:g} s for {awaiting}, in vain")
+            raise ClusterError(f"waited {within_s:g} s for {awaiting}, in vain{f': {told()}' if told else ''}")
         time.sleep(every_s)
