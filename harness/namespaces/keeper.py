@@ -87,7 +87,7 @@ def _keep(run_id: str, parent: int) -> NoReturn:
 
 @dataclass
 class Keeper:
-    """Makes and removes nodes, and the rules between them; it answers one question after the other."""
+    """Makes nodes, and the rules between them; it answers one question after the other."""
 
     rules: Rules = field(default_factory=Rules)
     nodes: dict[str, int] = field(default_factory=dict)  # name → its process 1
@@ -125,7 +125,7 @@ class Keeper:
                 for file in files:
                     os.close(file)
         except OSError as problem:
-            answer = {"refused": kernel.forbidden(problem), "number": problem.errno}
+            answer = {"refused": kernel.forbidden(problem)}
         except (HarnessError, subprocess.SubprocessError, ValueError, KeyError, TypeError) as problem:
             answer = {"refused": str(problem)}
         with suppress(OSError):
@@ -137,7 +137,7 @@ class Keeper:
         if what == "add":
             return self._add(Layout(**about["layout"]), files)
         answers: Mapping[str, Callable[..., dict[str, Any]]] = {
-            "ready": self._ready, "remove": self._remove, "rule": self._rule, "unrule": self._unrule,
+            "ready": self._ready, "rule": self._rule, "unrule": self._unrule,
             "counted": self._counted, "run": self._run,
         }  # fmt: skip
         return answers[what](**about)
@@ -170,24 +170,11 @@ class Keeper:
                 os.close(file)
         return {}
 
-    def _remove(self, node: str) -> dict[str, Any]:
-        """Ends a node; all that is in it ends with its process 1."""
-        pid = self.nodes.pop(node)
-        os.kill(pid, signal.SIGKILL)
-        with suppress(ChildProcessError):
-            os.waitpid(pid, 0)
-        Path(f"{node}.sock").unlink(missing_ok=True)
-        return {}
-
     def _reap(self) -> None:
-        with suppress(ChildProcessError):
-            while True:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-                if not pid:
-                    return
-                for name in [name for name, process in self.nodes.items() if process == pid]:
-                    del self.nodes[name]
-                    self._tell({"node": name, "status": os.waitstatus_to_exitcode(status)})
+        for pid, status in kernel.reaped():
+            for name in [name for name, process in self.nodes.items() if process == pid]:
+                del self.nodes[name]
+                self._tell({"node": name, "status": status})
 
     def _tell(self, what: dict[str, Any]) -> None:
         for one in list(self.watching):

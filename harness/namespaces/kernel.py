@@ -9,7 +9,8 @@ import ctypes
 import errno
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from harness.errors import RuntimeUnavailable
@@ -63,6 +64,13 @@ def keep_rights() -> None:
 
 class _Rights(ctypes.Structure):
     _fields_ = (("effective", ctypes.c_uint32), ("permitted", ctypes.c_uint32), ("inheritable", ctypes.c_uint32))
+
+
+def reaped() -> Iterator[tuple[int, int]]:
+    """Each child that has ended by now, and its exit status; minus a signal's number where that ended it."""
+    with suppress(ChildProcessError):
+        while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+            yield ended[0], os.waitstatus_to_exitcode(ended[1])
 
 
 def call_process(name: str) -> None:

@@ -180,15 +180,11 @@ class NodeServer:
 
     def _reap(self) -> None:
         """Everything that has no parent any more becomes a child of process 1."""
-        with suppress(ChildProcessError):
-            while True:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-                if not pid:
-                    return
-                if pid == self._main:
-                    self._main = 0
-                if ending := self._ending.pop(pid, None):
-                    ending.set_result(os.waitstatus_to_exitcode(status))
+        for pid, status in kernel.reaped():
+            if pid == self._main:
+                self._main = 0
+            if ending := self._ending.pop(pid, None):
+                ending.set_result(status)
 
 
 def _anybody() -> bool:

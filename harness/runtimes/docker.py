@@ -41,7 +41,7 @@ from harness.runtimes.accidents import Accidents
 from harness.runtimes.engine import asked
 from harness.runtimes.engine import engine as engine  # noqa: PLC0414 (others find it here, too)
 from harness.runtimes.images import Images
-from harness.runtimes.laid_out import LaidOut
+from harness.runtimes.laid_out import LaidOut, ended_within
 from harness.supervisor import Supervised, identity
 
 RUN_LABEL = "failover-harness.run"
@@ -93,12 +93,7 @@ class DockerNode:
 
     def stop(self, grace_s: float) -> bool:
         self.run("sh", "-c", f"kill -TERM $(cat {PID_FILE})")
-        try:
-            wait_until(lambda: not self.running(), grace_s, f"{self.spec.name}'s server to end")
-        except ClusterError:
-            self.kill()
-            return False
-        return True
+        return ended_within(self, grace_s)
 
     def kill(self) -> None:
         # -1 is every process of the node but PID 1 and this shell: no time in which some are left.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -42,7 +43,7 @@ class ToxiproxyLink:
 
 
 @dataclass
-class LaidOut:
+class LaidOut(ABC):
     """A topology that was laid out; `owner` is the supervisor that removes it. A runtime adds what depends on it."""
 
     run_id: str
@@ -55,9 +56,9 @@ class LaidOut:
     _versions: dict[str, str] = field(default_factory=dict)
     _keep: Callable[[Path, float | None], None] | None = None
 
+    @abstractmethod
     def published(self, node: str, port: int) -> tuple[str, int]:
         """Where programs on the host reach a published port of a node: (host, port)."""
-        raise NotImplementedError
 
     @property
     def supervisor(self) -> str:
@@ -106,6 +107,16 @@ class LaidOut:
 
     def _proxy(self, zone: str) -> ToxiproxyNode:
         return ToxiproxyNode(*self.published(f"toxiproxy-{zone}", TOXIPROXY_API))
+
+
+def ended_within(node: Node, grace_s: float) -> bool:
+    """Whether a node's server, which was asked to end, has done so; after `grace_s` seconds it is killed."""
+    try:
+        wait_until(lambda: not node.running(), grace_s, f"{node.spec.name}'s server to end")
+    except ClusterError:
+        node.kill()
+        return False
+    return True
 
 
 def _version(proxy: ToxiproxyNode) -> str | None:

@@ -51,7 +51,7 @@ from harness.protocols import (
     Shape,
     Topology,
 )
-from harness.runtimes.laid_out import LaidOut
+from harness.runtimes.laid_out import LaidOut, ended_within
 from harness.supervisor import Supervised, identity
 
 PATHS = Paths(data=f"{ROOM}/data", config=f"{ROOM}/config", log=LOG)
@@ -80,12 +80,7 @@ class LocalNode:
 
     def stop(self, grace_s: float) -> bool:
         self._ask("end")
-        try:
-            wait_until(lambda: not self.running(), grace_s, f"{self.spec.name}'s server to end")
-        except ClusterError:
-            self.kill()
-            return False
-        return True
+        return ended_within(self, grace_s)
 
     def kill(self) -> None:
         self._ask("kill")
@@ -358,7 +353,7 @@ class Local:
             with interrupts.shielded():
                 _remove(run_id, home)
         except HarnessError as problem:  # the supervisor, which is not told that it is done, goes on trying
-            self.progress(f"{problem}; see supervisor.log for when it is done, or `harness clean` later")
+            self.progress(f"{problem}; see supervisor.log for when it is done")
         else:
             supervised.done()
 
@@ -403,8 +398,8 @@ def _lacking(specs: Sequence[NodeSpec]) -> str | None:
     lacking = {family: missing for family in sorted({spec.server for spec in specs}) if (missing := servers.missing(family))}
     if not lacking:
         return None
-    told = "; ".join(f"for {family} nodes: {', '.join(missing)}" for family, missing in lacking.items())
-    return f"not on this machine are {told}; pip install 'failover-harness[embedded]' brings what wheels have, PATH may have more"
+    told = "; ".join(f"{', '.join(missing)} (for {family} nodes)" for family, missing in lacking.items())
+    return f"this machine lacks {told}; pip install 'failover-harness[embedded]' brings what wheels have, PATH may have more"
 
 
 def _await_keeper(home: Path, log: Path) -> None:
