@@ -151,21 +151,23 @@ class Shape:
     A packet waits its turn at `rate_bytes_per_s` (its whole length, IP header included), in a queue of a tenth of a second
     which drops what finds no room; then it takes `delay_ms`, give or take `jitter_ms`. Between two addresses, none overtakes
     the one before it. Of each `loss_share` is lost, drawn for every packet by itself, in the same order in every run.
+    With `refuse` none passes, and its sender is told so: by a TCP reset, or by ICMP's "port unreachable".
     """
 
     delay_ms: float = 0
     jitter_ms: float = 0
     loss_share: float = 0
     rate_bytes_per_s: float | None = None
+    refuse: bool = False
 
 
 @dataclass(frozen=True)
 class Carried:
     """What became of the packets of one direction that were shaped: how many came in, and how many of them
 
-    were lost as was asked for, found the queue of a limited rate full, or found nobody with their address. `late` of the
-    rest left more than a millisecond after their time. `missed` is how many, of all that is shaped in the cluster, came
-    faster than they could be taken in.
+    were lost or refused as was asked for, found the queue of a limited rate full, or found nobody with their address. `late`
+    of the rest left more than a millisecond after their time. `missed` is how many, of all that is shaped in the cluster,
+    came faster than they could be taken in.
     """
 
     taken: int

@@ -1,4 +1,4 @@
-"""How do packets come late, at a limited rate, or not at all, on a kernel that offers nothing for it?
+"""How do packets come late, at a limited rate, not at all, or back refused, on a kernel that offers nothing for it?
 
 A rule of the bridge hands the packets between two groups to the bridge's own device, by rewriting whom they are
 addressed to; there the host's network stack ignores them, since they are for somebody else. This process reads them,
@@ -11,7 +11,8 @@ takes those that follow on a Unix socket, and ends when its last lane has ended.
 
     {"begin": [LANE, …]}  → {"address": the bridge's, "process": …}       {"end": [ID, …]} (none: all) → {}
     {"count": []}         → {ID: counts, …} (of all)          a LANE: id, seed, source, target (ranges), delay_ms,
-                                                              jitter_ms, loss_share, rate_bytes_per_s (null: no limit)
+                                                              jitter_ms, loss_share, rate_bytes_per_s (null: no limit),
+                                                              refuse (true: none passes, and its sender is told)
 """
 
 import contextlib
@@ -45,6 +46,8 @@ VNET = struct.Struct("=BBHHHH")  # flags, kind of GSO, bytes of headers, of a se
 ETHERNET, SOURCE_MAC, IP_SOURCE = 14, slice(6, 12), 26  # of a frame
 TCP_CHECKSUM = 16
 FIN_PSH, CWR = 0x09, 0x80
+FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
+ICMP_QUESTIONS, PORT_UNREACHABLE = (8, 13), (3, 3)
 
 BUFFER_BYTES = 1 << 26  # for what arrives while this process does something else
 LARGEST = 1 << 17
@@ -64,6 +67,7 @@ class Lane:
         self.jitter_s: float = asked["jitter_ms"] / 1000
         self.loss: float = asked["loss_share"]
         self.rate: float = asked["rate_bytes_per_s"] or 0.0
+        self.refuse: bool = asked["refuse"]
         self.random = random.Random(asked["seed"])  # so the n-th packet of a lane has the same fate in every run
         self.queue_s = max(QUEUE_S, QUEUE_BYTES / self.rate) if self.rate else 0.0
         self.free_at = 0.0
@@ -179,6 +183,55 @@ def _sum(data: bytes | bytearray) -> int:
     return total
 
 
+def refusal_of(frame: bytes, own: bytes) -> bytes | None:
+    """What tells the sender of a frame that nobody is there; `own` is the hardware address that says so.
+
+    A TCP reset, by the rules for a connection that does not exist (RFC 9293, 3.5.2); to anything else "port unreachable"
+    (RFC 792). None where nothing may be said: to a reset, to an ICMP error, to a fragment that is not the first.
+    """
+    begins = _transport(frame)
+    (fragment,) = struct.unpack_from("!H", frame, ETHERNET + 6)
+    if fragment & 0x1FFF:
+        return None
+    protocol = frame[ETHERNET + 9]
+    if protocol == socket.IPPROTO_TCP:
+        answer = _reset(frame, begins)
+    elif protocol == socket.IPPROTO_ICMP and frame[begins] not in ICMP_QUESTIONS:
+        return None
+    else:
+        protocol = socket.IPPROTO_ICMP
+        (length,) = struct.unpack_from("!H", frame, ETHERNET + 2)
+        quoted = frame[ETHERNET : min(begins + 8, ETHERNET + length)]
+        answer = _summed(struct.pack("!BBHI", *PORT_UNREACHABLE, 0, 0) + quoted, at=2)
+    if answer is None:
+        return None
+    source, target = frame[IP_SOURCE : IP_SOURCE + 4], frame[IP_SOURCE + 4 : IP_SOURCE + 8]
+    header = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(answer), 0, 0x4000, 64, protocol, 0, target, source)
+    return frame[SOURCE_MAC] + own + struct.pack("!H", IPV4) + _summed(header, at=10) + answer
+
+
+def _reset(frame: bytes, begins: int) -> bytes | None:
+    source, target, sequence, acknowledged, offset, flags = struct.unpack_from("!HHIIBB", frame, begins)
+    if flags & RST:
+        return None
+    (length,) = struct.unpack_from("!H", frame, ETHERNET + 2)
+    payload = (length or len(frame) - ETHERNET) - (begins - ETHERNET) - (offset >> 4) * 4
+    if flags & ACK:
+        numbers = (acknowledged, 0, 0x50, RST)
+    else:
+        numbers = (0, (sequence + payload + bool(flags & SYN) + bool(flags & FIN)) & 0xFFFFFFFF, 0x50, RST | ACK)
+    header = struct.pack("!HHIIBBHHH", target, source, *numbers, 0, 0, 0)
+    pseudo = frame[IP_SOURCE + 4 : IP_SOURCE + 8] + frame[IP_SOURCE : IP_SOURCE + 4]
+    pseudo += struct.pack("!HH", socket.IPPROTO_TCP, len(header))
+    return _summed(header, at=TCP_CHECKSUM, beside=pseudo)
+
+
+def _summed(data: bytes, at: int, beside: bytes = b"") -> bytes:
+    """Those bytes with their checksum in its place, over what is `beside` them too."""
+    checksum = ~_sum(beside + data + bytes(len(data) % 2)) & 0xFFFF
+    return data[:at] + struct.pack("!H", checksum) + data[at + 2 :]
+
+
 class Pair:
     """Two addresses between which packets keep their order: none leaves before the one that came before it."""
 
@@ -289,6 +342,9 @@ class Carrier:
             packet = Packet(data[: VNET.size], data[VNET.size :], _arrived(ancillary, ahead, now))
             addresses = packet.frame[IP_SOURCE : IP_SOURCE + 8]
             pair = self.pairs.get(addresses) or self._pair(addresses, packet)
+            if refusing := [lane for lane in pair.lanes if lane.refuse]:
+                self._refuse(packet, refusing)
+                continue
             parts = [(packet.captured, packet)]
             for lane in pair.lanes:
                 parts = [left for at, part in parts for left in lane.through(at, part)]
@@ -305,6 +361,14 @@ class Carrier:
     def _lanes_of(self, addresses: bytes) -> list[Lane]:
         source, target = ipaddress.IPv4Address(addresses[:4]), ipaddress.IPv4Address(addresses[4:])
         return [lane for lane in self.lanes.values() if lane.concerns(source, target)]
+
+    def _refuse(self, packet: Packet, lanes: list[Lane]) -> None:
+        for lane in lanes:
+            lane.taken += packet.segments
+            lane.lost += packet.segments
+        if refusal := refusal_of(packet.frame, self.own):
+            with contextlib.suppress(OSError):
+                self.tap.sendmsg([VNET.pack(0, GSO_NONE, 0, 0, 0, 0), refusal])
 
     def _wait(self, due: float, pair: Pair, packet: Packet) -> None:
         self.number += 1

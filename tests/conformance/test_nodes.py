@@ -147,6 +147,29 @@ def test_a_partition_silences_across_it_and_nothing_else(cluster: Cluster) -> No
     assert all_see(witnesses, normal=True)
 
 
+def test_a_partition_that_rejects_refuses_across_it_and_nothing_else(cluster: Cluster) -> None:
+    a, b = cluster.zone_group("az-a"), others(cluster, "az-a")
+    rejecting = Partition(how="reject")
+    witnesses = list(rejecting.witnesses_between(cluster, a, b))
+    assert all_see(witnesses, normal=True)
+    with rejecting.between(cluster.network, a, b):
+        assert seen(cluster, "az-a", "az-b") == seen(cluster, "az-b", "az-a") == seen(cluster, "az-c", "az-a") == "refused"
+        assert seen(cluster, "az-a", "az-a") == seen(cluster, "az-b", "az-c") == "answers"
+        assert all_see(witnesses, normal=False)
+    assert all_see(witnesses, normal=True)
+
+
+@pytest.mark.parametrize(("direction", "inside", "outside"), [("out", "refused", "silent"), ("in", "silent", "refused")])
+def test_a_one_way_reject_tells_only_who_sends(cluster: Cluster, direction: str, inside: str, outside: str) -> None:
+    a, b = cluster.zone_group("az-a"), others(cluster, "az-a")
+    one_way = Partition(direction=direction, how="reject")  # type: ignore[arg-type]
+    witnesses = list(one_way.witnesses_between(cluster, a, b))
+    with one_way.between(cluster.network, a, b):
+        assert (seen(cluster, "az-a", "az-b"), seen(cluster, "az-b", "az-a")) == (inside, outside)
+        assert all_see(witnesses, normal=False)
+    assert all_see(witnesses, normal=True)
+
+
 @pytest.mark.parametrize("direction", ["out", "in"])
 @pytest.mark.parametrize("whole_zone", [True, False], ids=["zone", "node"])
 def test_the_witnesses_of_a_one_way_cut_see_which_way_it_goes(cluster: Cluster, direction: str, whole_zone: bool) -> None:

@@ -7,14 +7,14 @@ import struct
 
 import pytest
 
-from harness.links.carrier import ETHERNET, GSO_NONE, GSO_TCP4, NEEDS_CHECKSUM, VNET, Lane, Packet
+from harness.links.carrier import ETHERNET, GSO_NONE, GSO_TCP4, NEEDS_CHECKSUM, VNET, Lane, Packet, refusal_of
 
 SEGMENT, HEADERS = 1000, 54
 
 
 def lane(**given: object) -> Lane:
     about = {"source": ["198.18.1.0/24"], "target": ["198.18.2.7"], "seed": "forth"}
-    return Lane({**about, "delay_ms": 0, "jitter_ms": 0, "loss_share": 0, "rate_bytes_per_s": 0, **given})
+    return Lane({**about, "delay_ms": 0, "jitter_ms": 0, "loss_share": 0, "rate_bytes_per_s": 0, "refuse": False, **given})
 
 
 def packet(payload: bytes, flags: int = 0x19, segment: int = SEGMENT) -> Packet:
@@ -116,3 +116,59 @@ def test_of_a_packet_that_holds_many_as_many_segments_enter_the_queue_as_fit() -
     narrow = lane(rate_bytes_per_s=1_000)  # room for 30,000 bytes
     [(_, left)] = narrow.through(0.0, packet(bytes(40_000)))
     assert (left.segments, narrow.overrun) == (28, 12)
+
+
+# --- who is refused ----------------------------------------------------------------------------------------------------
+
+OWN = bytes.fromhex("020000000009")
+
+
+def checked(frame: bytes, protocol: int) -> bytes:
+    """What follows the IP header of a refusal, all of whose checksums are right."""
+    header, rest = frame[ETHERNET : HEADERS - 20], frame[HEADERS - 20 :]
+    assert words(header) == 0xFFFF
+    assert header[9] == protocol
+    assert (socket.inet_ntoa(header[12:16]), socket.inet_ntoa(header[16:20])) == ("198.18.2.7", "198.18.1.1")
+    pseudo = header[12:20] + struct.pack("!HH", protocol, len(rest)) if protocol == socket.IPPROTO_TCP else b""
+    assert words(pseudo + rest + bytes(len(rest) % 2)) == 0xFFFF
+    return rest
+
+
+def test_who_opens_a_connection_is_answered_by_a_reset_that_acknowledges_it() -> None:
+    refusal = refusal_of(packet(b"", flags=0x02).frame, OWN)
+    assert refusal is not None
+    assert refusal[:ETHERNET] == bytes(6) + OWN + b"\x08\x00"
+    ports_and_numbers = struct.unpack_from("!HHIIBB", checked(refusal, socket.IPPROTO_TCP))
+    assert ports_and_numbers == (2, 1, 0, 2**32 - 499, 0x50, 0x14)
+
+
+def test_an_open_connection_is_reset_at_the_number_that_its_end_expects() -> None:
+    frame = bytearray(packet(b"data", flags=0x18).frame)
+    struct.pack_into("!I", frame, HEADERS - 20 + 8, 77)  # what it acknowledges
+    refusal = refusal_of(bytes(frame), OWN)
+    assert refusal is not None
+    assert struct.unpack_from("!HHIIBB", checked(refusal, socket.IPPROTO_TCP)) == (2, 1, 77, 0, 0x50, 0x04)
+
+
+def of_protocol(protocol: int, payload: bytes) -> bytes:
+    frame = bytearray(packet(payload).frame)
+    frame[ETHERNET + 9] = protocol
+    return bytes(frame[: HEADERS - 20]) + payload
+
+
+def test_a_datagram_is_answered_by_port_unreachable_which_quotes_it() -> None:
+    datagram = of_protocol(socket.IPPROTO_UDP, b"ports and length and more")
+    refusal = refusal_of(datagram, OWN)
+    assert refusal is not None
+    said = checked(refusal, socket.IPPROTO_ICMP)
+    assert said[:2] == b"\x03\x03"
+    assert said[8:] == datagram[ETHERNET : HEADERS - 20 + 8]
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [packet(b"", flags=0x04).frame, of_protocol(socket.IPPROTO_ICMP, b"\x03\x03 an error itself")],
+    ids=["reset", "ICMP error"],
+)
+def test_a_refusal_is_never_refused(frame: bytes) -> None:
+    assert refusal_of(frame, OWN) is None
