@@ -5,7 +5,7 @@ Both files are Parquet (zstd), for any reader of Parquet to use; times are ns si
 operations.parquet, a row an operation, ordered by intended start:
     key, value, intended, started, ended, answered   int64, -1 for none
     client, payload   uint32, 0 for none              outcome   uint8: 0 unknown, 1 ok, 2 failed, 3 not sent
-    process, zone, lane, kind, endpoint, error        words, dictionary-encoded, null when not known
+    process, zone, lane, kind, endpoint, error        words, null when not known
     payload_json                                      the payload as JSON text, null without one
 final_reads.parquet, a row a value that a node held: node, set (words), value (int64), sorted.
 
@@ -17,13 +17,13 @@ each column, also of processes that recorded nothing) and `notes` (what could no
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
-import pyarrow as pa  # type: ignore[import-untyped]
-import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
 from harness import history
 from harness.errors import HarnessError, UsageError
@@ -33,7 +33,12 @@ from harness.recording import read_lines
 FORMAT = 1
 OPERATIONS = "operations.parquet"
 FINAL_READS = "final_reads.parquet"
-_METADATA = b"harness"
+_METADATA = "harness"
+# Nothing is fetched.
+_ALONE: dict[str, str | bool | int | float | list[str]] = {
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+}
 
 Payloads = Mapping[str, Mapping[int, Any]]
 
@@ -91,40 +96,33 @@ def read_operations(path: Path, notes: list[str]) -> tuple[Operations, dict[str,
 
 
 def _read_operations_table(path: Path, notes: list[str]) -> tuple[Operations, dict[str, dict[int, Any]]]:
-    table, about = _read_table(path)
-    notes.extend(about["notes"])
-    names = {column: tuple(about["names"][column]) for column in WORDS}
-    columns = {name: table[name].to_numpy() for name in NUMBERS}
-    for column in WORDS:
-        columns[column] = _codes(table[column], names[column])
-    return Operations(columns, names), _payloads(table, columns, names["process"])
+    with _opened(path) as (file, about):
+        notes.extend(about["notes"])
+        names = {column: tuple(about["names"][column]) for column in WORDS}
+        codes = (f"{_code(column, names[column])} AS {column}" for column in WORDS)
+        columns = file.project(", ".join([*NUMBERS, *codes])).fetchnumpy()
+        payloads = file.filter("payload_json IS NOT NULL").project("process, payload, payload_json").fetchall()
+    found: dict[str, dict[int, Any]] = {}
+    for process, payload, text in payloads:
+        found.setdefault(process, {})[payload] = json.loads(text)
+    return Operations({name: columns[name] for name in (*NUMBERS, *WORDS)}, names), found
 
 
 def _write_operations(path: Path, operations: Operations, payloads: Payloads, notes: Sequence[str]) -> None:
-    columns = {name: pa.array(operations[name]) for name in NUMBERS}
-    for column in WORDS:
-        columns[column] = _words(operations[column], operations.names[column])
-    columns["payload_json"] = _payload_texts(operations, payloads)
+    known = _referenced(operations, payloads)
+    texts = np.full(len(operations), None, dtype=object)
+    for row in np.flatnonzero(operations["payload"]).tolist():
+        values = known.get(operations.names["process"][operations["process"][row]], {})
+        reference = int(operations["payload"][row])
+        if reference in values:
+            texts[row] = json.dumps(values[reference])
+    columns = {**{name: operations[name] for name in (*NUMBERS, *WORDS)}, "payload_json": texts}
+    words = (f"{_word(column, operations.names[column])} AS {column}" for column in WORDS)
     about = {"format": FORMAT, "names": operations.names, "notes": list(notes)}
-    part = _write_table(path, pa.table(columns), about, WORDS)
+    part = _write_table(path, columns, [*NUMBERS, *words, "payload_json::VARCHAR AS payload_json"], about)
     again, payloads_again = _read_operations_table(part, [])
     same = all(np.array_equal(operations[name], again[name]) for name in operations.columns)
-    _keep(part, path, same and payloads_again == _referenced(operations, payloads))
-
-
-def _words(codes: history.Array, names: Sequence[str]) -> pa.DictionaryArray:
-    return pa.DictionaryArray.from_arrays(pa.array(codes, mask=codes < 0), pa.array(names, pa.string()))
-
-
-def _codes(column: pa.ChunkedArray, names: tuple[str, ...]) -> history.Array:
-    """A word column as codes into `names`; -1 where it is null."""
-    words = column.cast(pa.dictionary(pa.int32(), pa.string())).unify_dictionaries().combine_chunks()
-    if isinstance(words, pa.ChunkedArray):
-        words = words.chunk(0) if words.num_chunks else pa.array([], words.type)
-    known = {name: code for code, name in enumerate(names)}
-    lookup = np.array([*(known[word] for word in words.dictionary.to_pylist()), -1], dtype=np.int32)
-    codes: history.Array = lookup[words.indices.fill_null(-1).to_numpy(zero_copy_only=False)]
-    return codes
+    _keep(part, path, same and payloads_again == known)
 
 
 def _referenced(operations: Operations, payloads: Payloads) -> dict[str, dict[int, Any]]:
@@ -138,27 +136,6 @@ def _referenced(operations: Operations, payloads: Payloads) -> dict[str, dict[in
         if found:
             kept[name] = found
     return kept
-
-
-def _payload_texts(operations: Operations, payloads: Payloads) -> pa.Array:
-    texts: list[str | None] = [None] * len(operations)
-    names = operations.names["process"]
-    for row in np.flatnonzero(operations["payload"]).tolist():
-        known = payloads.get(names[operations["process"][row]], {})
-        reference = int(operations["payload"][row])
-        if reference in known:
-            texts[row] = json.dumps(known[reference])
-    return pa.array(texts, pa.string())
-
-
-def _payloads(table: pa.Table, columns: Mapping[str, history.Array], processes: tuple[str, ...]) -> dict[str, dict[int, Any]]:
-    texts = table["payload_json"]
-    rows = np.flatnonzero(texts.is_valid().to_numpy())
-    found: dict[str, dict[int, Any]] = {}
-    for row, text in zip(rows.tolist(), texts.take(pa.array(rows)).to_pylist(), strict=True):
-        process = processes[columns["process"][row]]
-        found.setdefault(process, {})[int(columns["payload"][row])] = json.loads(text)
-    return found
 
 
 # --- final reads ---------------------------------------------------------------------------------------------
@@ -224,30 +201,26 @@ def _object(line: str, number: int) -> dict[str, Any]:
 
 
 def _write_final_reads(path: Path, final: FinalReads) -> None:
-    columns: dict[str, list[Any]] = {"node": [], "set": [], "value": [np.zeros(0, np.int64)]}
-    for node, sets in final.values.items():
-        for name, values in sets.items():
-            columns["node"].append(pa.repeat(pa.scalar(node), len(values)))
-            columns["set"].append(pa.repeat(pa.scalar(name), len(values)))
-            columns["value"].append(values)
-    word = pa.dictionary(pa.int32(), pa.string())
-    table = pa.table(
-        {
-            "node": pa.chunked_array(columns["node"], pa.string()).cast(word),
-            "set": pa.chunked_array(columns["set"], pa.string()).cast(word),
-            "value": np.concatenate(columns["value"]),
-        }
-    )
+    nodes = tuple(final.values)
+    sets = tuple(dict.fromkeys(name for held in final.values.values() for name in held))
+    held = [(nodes.index(node), sets.index(name), values) for node, all_ in final.values.items() for name, values in all_.items()]
+    columns = {
+        "node": np.concatenate([np.zeros(0, np.int32), *(np.full(len(values), node, np.int32) for node, _, values in held)]),
+        "set": np.concatenate([np.zeros(0, np.int32), *(np.full(len(values), name, np.int32) for _, name, values in held)]),
+        "value": np.concatenate([np.zeros(0, np.int64), *(values for _, _, values in held)]),
+    }
     sets_read = {node: list(sets) for node, sets in final.values.items()}
     about = {"format": FORMAT, "sets": sets_read, "facts": final.facts, "missing": final.missing}
-    part = _write_table(path, table, about, ("node", "set"))
+    part = _write_table(path, columns, [f"{_word('node', nodes)} AS node", f'{_word("set", sets)} AS "set"', "value"], about)
     _keep(part, path, _same_reads(final, _read_final_table(part)))
 
 
 def _read_final_table(path: Path) -> FinalReads:
-    table, about = _read_table(path)
-    nodes, sets = tuple(about["sets"]), tuple({name: None for names in about["sets"].values() for name in names})
-    node_codes, set_codes, values = _codes(table["node"], nodes), _codes(table["set"], sets), table["value"].to_numpy()
+    with _opened(path) as (file, about):
+        nodes, sets = tuple(about["sets"]), tuple({name: None for names in about["sets"].values() for name in names})
+        codes = f"{_code('node', nodes)} AS node_code, {_code('set', sets)} AS set_code, value"
+        columns = file.project(codes).fetchnumpy()
+    node_codes, set_codes, values = (columns[name] for name in ("node_code", "set_code", "value"))
     found: dict[str, dict[str, history.Array]] = {}
     for node, names in about["sets"].items():
         of_node = node_codes == nodes.index(node)
@@ -285,11 +258,33 @@ def _merge_events(folder: Path) -> None:
     _delete(parts)
 
 
-def _write_table(path: Path, table: pa.Table, about: Mapping[str, Any], words: tuple[str, ...]) -> Path:
+def _write_table(path: Path, columns: Mapping[str, history.Array], selected: Sequence[str], about: Mapping[str, Any]) -> Path:
+    """Writes what is `selected` of `columns`, in their order, to a file beside `path`."""
     part = path.with_suffix(".part")
-    stamped = table.replace_schema_metadata({_METADATA: json.dumps(about)})
-    pq.write_table(stamped, part, compression="zstd", use_dictionary=list(words))
+    with duckdb.connect(config=_ALONE) as engine:
+        engine.register("columns", dict(columns))
+        metadata = f"KV_METADATA {{{_METADATA}: {_quoted(json.dumps(about))}}}"
+        chosen, options = ", ".join(selected), f"(FORMAT parquet, COMPRESSION zstd, {metadata})"
+        engine.execute(f"COPY (SELECT {chosen} FROM columns) TO {_quoted(str(part))} {options}")  # noqa: S608 (all of it quoted)
     return part
+
+
+def _word(column: str, names: Sequence[str]) -> str:
+    """SQL for the word that a column's code stands for; NULL for -1."""
+    return f'list_extract({_listed(names)}, "{column}" + 1)'
+
+
+def _code(column: str, names: Sequence[str]) -> str:
+    """SQL for the code that a column's word has in `names`; -1 for NULL."""
+    return f'(coalesce(list_position({_listed(names)}, "{column}"), 0) - 1)::INTEGER'
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"[{', '.join(map(_quoted, names))}]::VARCHAR[]"
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 def _keep(part: Path, path: Path, same: bool) -> None:
@@ -298,13 +293,16 @@ def _keep(part: Path, path: Path, same: bool) -> None:
     part.replace(path)
 
 
-def _read_table(path: Path) -> tuple[pa.Table, dict[str, Any]]:
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[duckdb.DuckDBPyRelation, dict[str, Any]]]:
     """A table and what its metadata says of it. Raises Damaged, and UsageError for another format."""
     try:
-        table = pq.read_table(path)
-        about: dict[str, Any] = json.loads((table.schema.metadata or {})[_METADATA])
-    except (pa.ArrowException, OSError, KeyError, ValueError) as problem:
-        raise Damaged(f"{path.name}: damaged, or not of this harness ({problem})") from problem
-    if about.get("format") != FORMAT:
-        raise UsageError(f"{path}: format {about.get('format')}; this harness reads format {FORMAT}")
-    return table, about
+        with duckdb.connect(config=_ALONE) as engine:
+            said = dict(engine.execute("SELECT key, value FROM parquet_kv_metadata(?)", [str(path)]).fetchall())
+            about: dict[str, Any] = json.loads(said[_METADATA.encode()])
+            if about.get("format") == FORMAT:
+                yield engine.read_parquet(str(path)), about
+                return
+    except (duckdb.Error, OSError, KeyError, ValueError) as problem:
+        raise Damaged(f"{path.name}: damaged, or not of this harness ({str(problem).splitlines()[0]})") from problem
+    raise UsageError(f"{path}: format {about.get('format')}; this harness reads format {FORMAT}")

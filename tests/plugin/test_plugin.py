@@ -201,4 +201,4 @@ def test_other_suites_import_nothing_heavy_for_this_plugin(tmp_path: Path) -> No
     out = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path).stdout
     loaded = {name.split(".")[0] for line in out.splitlines() if "loaded:" in line for name in line.split()}
     assert "harness" in loaded
-    assert not loaded & {"docker", "locust", "gevent", "numpy", "pyarrow", "pydantic", "yaml", "click", "rich"}
+    assert not loaded & {"docker", "locust", "gevent", "numpy", "duckdb", "pydantic", "yaml", "click", "rich"}

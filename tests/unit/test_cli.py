@@ -341,7 +341,7 @@ def test_every_command_and_option_says_what_it_does() -> None:
 def test_starting_imports_nothing_heavy() -> None:
     script = "import sys, harness.cli; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
-    heavy = {"docker", "locust", "gevent", "numpy", "pyarrow", "pydantic", "yaml", "rich", "testcontainers", "psycopg"}
+    heavy = {"docker", "locust", "gevent", "numpy", "duckdb", "pydantic", "yaml", "rich", "testcontainers", "psycopg"}
     assert "harness.cli" in loaded
     assert not heavy & {name.split(".")[0] for name in loaded}
 

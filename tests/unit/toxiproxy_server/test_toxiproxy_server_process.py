@@ -104,6 +104,6 @@ def test_metrics_of_the_process_are_there_where_asked_for() -> None:
 
 def test_it_needs_only_what_a_client_node_has() -> None:
     """The client image has neither what judging needs nor an engine's client."""
-    absent = ("numpy", "pydantic", "pyarrow", "yaml", "rich", "click", "jinja2", "docker", "testcontainers", "toxiproxy")
+    absent = ("numpy", "pydantic", "duckdb", "yaml", "rich", "click", "jinja2", "docker", "testcontainers", "toxiproxy")
     code = f"import sys; sys.modules.update(dict.fromkeys({absent})); import harness.toxiproxy_server.__main__"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=20)
