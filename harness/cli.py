@@ -5,6 +5,7 @@ Only click is imported at the start; engines, load and numbers are imported by t
 
 from __future__ import annotations
 
+import importlib
 import json
 import random
 import sys
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 import click
 
 from harness import cli_living
-from harness.errors import RuntimeUnavailable, UsageError
+from harness.errors import UsageError
 from harness.plain import plain
 from harness.shell import BY_BADNESS, CRASH, EXIT_CODES, INTERRUPTED, UNKNOWN, USAGE, Group, complain, failed, progress, say
 
@@ -365,28 +366,34 @@ def doctor(as_json: bool) -> int:
 
 
 @cli.command()
-def clean() -> None:
+@click.option(
+    "--reports", metavar="DIR", type=click.Path(path_type=Path, file_okay=False), default=Path("reports"), show_default=True,
+    help="The folder of reports below which nodes' data may have been left.",
+)  # fmt: skip
+def clean(reports: Path) -> None:
     """Removes what runs left behind that nobody owns any more, such as after a power cut.
 
-    That is containers, networks, packet rules, and the folders of clusters that were up. Only what carries the harness's
-    own labels or names is touched; runs and clusters that are alive are left alone.
+    That is containers, networks, packet rules, nodes' data below the folder of reports, control groups, and the folders of
+    clusters that were up. Only what carries the harness's own labels or names is touched; runs and clusters that are alive
+    are left alone.
     """
     from harness import living
 
-    for line in chain(_leftovers().clean(), living.forget()):
+    for line in chain(_left_by("harness.namespaces.leftovers", reports), living.forget(), _left_by("harness.runtimes.leftovers")):
         click.echo(line)
 
 
-def _leftovers() -> Any:
+def _left_by(runtime: str, *where: Path) -> Iterator[str]:
+    """What a runtime's own module of leftovers removes, a line each; one line that says so where the runtime is not installed."""
     try:
-        from harness.runtimes import leftovers
+        leftovers = importlib.import_module(runtime)
     except ModuleNotFoundError as missing:
         if str(missing.name).startswith("harness"):
             raise
-        raise RuntimeUnavailable(
-            f"the module {missing.name} is not installed; mend it: pip install 'failover-harness[docker]'"
-        ) from None
-    return leftovers
+        what = "local nodes" if "namespaces" in runtime else "containers"
+        yield f"not looked at, since {missing.name} is not installed: what {what} have left"
+    else:
+        yield from leftovers.clean(*where)
 
 
 for command in cli_living.COMMANDS:

@@ -13,7 +13,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,13 @@ class Examined:
 def doctor(progress: Callable[[str], None] = lambda line: None) -> Iterator[Examined]:
     """Each thing that runs need, examined; images that are missing are built or pulled."""
     yield from _machine()
-    yield _local()
+    local = _local()
+    yield local
+    for one in _docker(progress):  # one of the two is enough
+        yield replace(one, needed_by="--runtime docker") if local.well and one.needed_by == RUN else one
+
+
+def _docker(progress: Callable[[str], None]) -> Iterator[Examined]:
     missing = [name for name in ("docker", "testcontainers", "toxiproxy") if importlib.util.find_spec(name) is None]
     seen = f"{', '.join(missing)} missing" if missing else "installed"
     yield Examined("docker extra", not missing, seen, "pip install 'failover-harness[docker]'")

@@ -7,6 +7,7 @@ for all; of that one, only root may divide the first level, so that limits are f
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -53,6 +54,12 @@ def out_of_memory(run_id: str, root: Path = ROOT) -> dict[str, int]:
             counts = dict(line.split() for line in text.splitlines())
             found[group.name.removeprefix(f"harness-{run_id}-")] = int(counts.get("oom_kill", 0))
     return found
+
+
+def runs(root: Path = ROOT) -> set[str]:
+    """The runs of which there is a group."""
+    groups = (group.name for tree in _trees(root).values() for group in tree.glob("harness-*"))
+    return {found[1] for group in groups if (found := re.fullmatch("harness-([0-9a-f]{8})-.+", group))}
 
 
 def remove(run_id: str, root: Path = ROOT) -> None:

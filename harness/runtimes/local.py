@@ -34,6 +34,7 @@ from harness.namespaces import limits as cgroups
 from harness.namespaces import processes, servers, trial, wire
 from harness.namespaces.bridge import BRIDGE
 from harness.namespaces.keeper import REFUSED, SOCKET
+from harness.namespaces.leftovers import HOME
 from harness.namespaces.node import LOG, ROOM, Layout
 from harness.protocols import (
     Accident,
@@ -59,7 +60,6 @@ PATHS = Paths(data=f"{ROOM}/data", config=f"{ROOM}/config", log=LOG)
 SUBNET = ipaddress.IPv4Network("198.18.0.0/20")
 CARRIER = "/run/carrier"  # as the keeper sees it
 SERVERS_NICENESS = 5  # probes must wake up before busy servers do
-HOME = "local"  # the folder, below the run's, that holds sockets and data while the cluster lives
 READY_WITHIN_S = 20.0
 
 

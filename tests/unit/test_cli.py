@@ -8,15 +8,17 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
+from types import SimpleNamespace
 from typing import Any
 
 import click
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 
-from harness import cli, judging, registry, runner, runtimes, shell
+from harness import cli, doctor, judging, registry, runner, runtimes, shell
+from harness.clock import wait_until
 from harness.errors import ClusterError, RuntimeUnavailable, UsageError
+from harness.namespaces import processes
 from tests.plugin import recorded
 
 PASSES = "title: It holds\ntopology: rds-multi-az\nworkload: ledger\nexpect: {write_outage: {max: 1s}}\n"
@@ -310,22 +312,53 @@ def test_one_kind_is_listed_alone(harness: Command) -> None:
 
 
 def test_what_is_left_behind_is_the_runtimes_matter(harness: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = ModuleType("harness.runtimes.leftovers")
-    setattr(engine, "clean", lambda: iter(["one", "two"]))  # noqa: B010 (a module made here has no such attribute to mypy)
-    monkeypatch.setitem(sys.modules, "harness.runtimes.leftovers", engine)
-    monkeypatch.setattr(runtimes, "leftovers", engine, raising=False)
-    assert harness("clean") == (0, ["one", "two"], [])
+    for module, clean in (("namespaces", lambda reports: [f"below {reports}"]), ("runtimes", lambda: ["one", "two"])):
+        monkeypatch.setitem(sys.modules, f"harness.{module}.leftovers", SimpleNamespace(clean=clean))
+    assert harness("clean") == (0, ["below reports", "one", "two"], [])
 
 
-@pytest.mark.parametrize("command", ["doctor", "clean"])
-def test_without_docker_support_it_is_said_what_mends_it(harness: Command, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+def test_nodes_data_that_nobody_keeps_is_removed(harness: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "harness.runtimes.leftovers", SimpleNamespace(clean=lambda: iter(())))
+    kept, left = (Path("out", "writer_crash", time, "local") for time in ("kept", "left"))
+    for folder in (kept, left):
+        folder.mkdir(parents=True)
+        (folder / "keeper.sock").touch()
+    keeper = subprocess.Popen([sys.executable, "-c", "input()", processes.MODULE, "cafecafe", str(kept)], stdin=subprocess.PIPE)
+    try:
+        wait_until(lambda: "cafecafe" in processes.runs(), 10, "the keeper's command line")
+        code, out, _ = harness("clean", "--reports", "out")
+        assert code == 0
+        assert f"{left} removed: nobody keeps its nodes any more" in out
+    finally:
+        keeper.communicate(b"\n")
+    assert (kept.exists(), left.exists(), left.parent.exists()) == (True, False, True)
+
+
+def without_docker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "docker", None)
     for name in ("docker", "leftovers"):
         monkeypatch.delitem(sys.modules, f"harness.runtimes.{name}", raising=False)
         monkeypatch.delattr(runtimes, name, raising=False)
-    code, out, said = harness(command)
-    assert code == 3
+
+
+@pytest.mark.parametrize(("local", "code"), [(True, 0), (False, 3)])
+def test_without_docker_support_it_is_said_what_mends_it(
+    harness: Command, monkeypatch: pytest.MonkeyPatch, local: bool, code: int
+) -> None:
+    without_docker(monkeypatch)
+    monkeypatch.setattr(doctor, "_local", lambda: doctor.Examined("local runtime", local, "tried", "", "--runtime local"))
+    ended, out, said = harness("doctor")
+    assert ended == code
     assert "pip install 'failover-harness[docker]'" in "".join([*out, *said])
+
+
+def test_what_an_engine_may_have_left_is_not_looked_at_without_docker_support(
+    harness: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_docker(monkeypatch)
+    code, out, _ = harness("clean")
+    assert code == 0
+    assert out[-1] == "not looked at, since docker is not installed: what containers have left"
 
 
 # --- help, and what starting costs ---

@@ -86,6 +86,24 @@ def broken_engine(
         monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path / "nowhere"))
 
 
+@pytest.fixture(autouse=True)
+def no_namespaces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine is all that this machine could have."""
+    refused = Examined("local runtime", False, "user.max_user_namespaces is 0", "allow what it names", "--runtime local")
+    monkeypatch.setattr(doctor, "_local", lambda: refused)
+
+
+@pytest.mark.usefixtures("broken_engine")
+def test_no_engine_is_needed_where_nodes_can_be_namespaces(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "_local", lambda: Examined("local runtime", True, "namespaces can be made"))
+    code, out, _ = harness(capsys, "doctor")
+    assert code == 0
+    assert out[-1].startswith("--  not here: engine: no Docker engine answers (")
+    assert out[-1].endswith("; needed by --runtime docker")
+
+
 @pytest.mark.usefixtures("broken_engine")
 def test_an_engine_that_does_not_answer_is_one_line_that_says_what_mends_it(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = harness(capsys, "doctor")
