@@ -90,14 +90,14 @@ def _plain(text: str) -> object:
 
 
 def _print_entrances(topology: Topology, cluster: Cluster) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("zone", "endpoint", "connect to", box=None, padding=(0, 2, 0, 0), header_style="dim")
+    """A line for each, never folded or cut: they are there to be copied."""
+    rows = [("zone", "endpoint", "connect to")]
     for zone in cluster.zones:
         for endpoint in topology.endpoint_names:
-            table.add_row(zone, endpoint, topology.dsn(*cluster.entrance(zone, endpoint)))
-    Console(soft_wrap=True).print(table)
+            rows.append((zone, endpoint, topology.dsn(*cluster.entrance(zone, endpoint))))
+    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    for row in rows:
+        click.echo(f"{row[0]:{widths[0]}}  {row[1]:{widths[1]}}  {row[2]}")
 
 
 @click.command(cls=Command)
