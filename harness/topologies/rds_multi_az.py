@@ -21,7 +21,7 @@ import yaml
 from harness.clock import wait_until
 from harness.errors import ClusterError
 from harness.protocols import AddressPlan, Cluster, Command, Endpoint, Greeting, NodeSpec, Paths
-from harness.topologies._locks import LOCKS, VERSION_OF, Lock
+from harness.topologies._locks import LOCKS, VERSION_OF, Lock, start
 from harness.witnesses import LOOK
 
 POSTGRES, REST = 5432, 8008
@@ -128,6 +128,9 @@ class RdsMultiAz:
             if sentence:
                 progress(sentence)
             members = [node for node in cluster.nodes.values() if node.spec.role == role]
+            if role == "manager":
+                start(cluster, members)
+                continue
             with ThreadPoolExecutor(len(members)) as pool:
                 list(pool.map(lambda node: node.start(), members))
         self._create_roles(cluster, wait_until(lambda: self._primary(cluster), 90, "a primary") or "")
