@@ -51,6 +51,8 @@ METRICS = {
     "split_brain": "time in which two nodes acknowledged writes",
     "zombie_writes": "writes that a node acknowledged to its prober after another one had become primary",
     "availability": "share of the intended operations that were acknowledged within their deadline",
+    "window_availability": "share of the seconds in which at least 99 % of the intended operations were acknowledged in time",
+    "user_uptime": "share of users' time that followed an operation acknowledged in time; `by` has the worst stretches",
     "write_p50": "median latency of acknowledged writes, from their intended start",
     "write_p99": "99th percentile of the same",
     "read_p50": "median latency of acknowledged reads, from their intended start",

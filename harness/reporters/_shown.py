@@ -37,6 +37,8 @@ METRICS = {
     "split_brain": ("Split brain", "time in which two nodes acknowledged writes"),
     "zombie_writes": ("Zombie writes", "acknowledged by a node after another one had become primary, as the probes saw it"),
     "availability": ("Availability", "share of intended operations that were ok within their deadline"),
+    "window_availability": ("Good seconds", "share of seconds in which at least 99 % of the operations were answered in time"),
+    "user_uptime": ("User uptime", "share of users' time in which their last operation had been answered in time"),
     "write_p50": ("Write latency p50", "half of the writes were faster, by intended start"),
     "write_p99": ("Write latency p99", "99 of 100 writes were faster, by intended start"),
     "read_p50": ("Read latency p50", "half of the reads were faster, by intended start"),

@@ -22,6 +22,7 @@ from markupsafe import Markup
 from harness import series
 from harness.history import FaultRecord, History
 from harness.reporters import _shown
+from harness.reporters._curve import Curve
 
 PER_WINDOW = 100  # operations that a window of the rate and latency charts shall hold on average
 POLICY = "default-src 'none'; script-src {script}; style-src {style}; base-uri 'none'; form-action 'none'"
@@ -57,6 +58,7 @@ def page(folder: Path, history: History, result: Mapping[str, Any]) -> str:
         folder=folder,
         timeline=drawn,
         drawing=Drawing.of(drawn),
+        curve=Curve.of(result),
         data=Markup(embedded(drawn)),
         script=Markup(script),
         style=Markup(style),

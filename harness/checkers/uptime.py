@@ -1,0 +1,143 @@
+"""How available was the system to its users over time: in how many seconds, and in the worst stretch of any length?
+
+A share of operations says neither: ten short blips and one long outage can be the same share. Windowed user-uptime is the
+method of Hauer et al., "Meaningful Availability" (NSDI 2020), with its minimal cumulative ratio.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+
+from harness.bounds import expectations, judge, show
+from harness.clock import MILLISECOND_NS, SECOND_NS
+from harness.history import Array, History, Operations, Outcome
+from harness.intervals import deadline_s, during, intended, phases
+from harness.verdict import Finding, Measured, exactly
+
+WINDOW_NS = SECOND_NS
+GOOD = 0.99  # a window is good when at least this share of its operations was answered in time
+STEP_NS = 100 * MILLISECOND_NS  # how far apart the stretches begin that are compared
+LENGTHS_S = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 43200, 86400)
+ACTIVE_QUANTILE = 0.99  # a user who asks nothing for longer than between most operations is away, neither up nor down
+
+
+@dataclass(frozen=True)
+class Uptime:
+    """The share of one-second windows that were good, and the share of their time in which users were up.
+
+    A window is good when at least 99 % of the operations meant to start in it were answered within their deadline; one in
+    which nothing was meant to start does not count. A user is up from the intended start of an operation that is answered
+    in time until that of the next, and down after one that is not. `by` of `user_uptime` has the worst stretch of each
+    length (`worst 10s`), of all users together, and both metrics' `by` the parts of the run.
+    """
+
+    metrics: ClassVar[Mapping[str, str]] = {"window_availability": "share", "user_uptime": "share"}
+
+    def check(self, history: History) -> Finding:
+        asked = intended(history)
+        deadline = int(deadline_s(history) * SECOND_NS)
+        parts = {name: during(asked, interval) for name, interval in phases(history).items()}
+        windows = {name: _good_windows(part, deadline) for name, part in parts.items() if len(part)}
+        measured = {
+            "window_availability": replace(_good_windows(asked, deadline), by=windows),
+            "user_uptime": _user_uptime(asked, deadline, parts),
+        }
+        verdict, sentences = judge(measured, expectations(history, self.metrics))
+        said = sentences or [f"{name} {show(one)}" for name, one in measured.items()]
+        return Finding("uptime", verdict, "; ".join(said) if len(asked) else "the workload asked nothing", measured)
+
+
+def _in_time(asked: Operations, deadline: int) -> Array:
+    ok: Array = (asked["outcome"] == Outcome.OK) & (asked["ended"] - asked["intended"] <= deadline)
+    return ok
+
+
+def _good_windows(asked: Operations, deadline: int) -> Measured:
+    if not len(asked):
+        return exactly(None, "share")
+    window = (asked["intended"] - asked["intended"].min()) // WINDOW_NS
+    meant = np.bincount(window)
+    answered = np.bincount(window, weights=_in_time(asked, deadline))
+    good = answered[meant > 0] >= GOOD * meant[meant > 0]
+    return exactly(float(good.mean()), "share")
+
+
+# --- user-uptime -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Stretches:
+    """Times (ns) of users, each from `begins` to `ends`, and whether the user was `up` in it."""
+
+    begins: Array
+    ends: Array
+    up: Array
+
+    def within(self, times: Array) -> tuple[Array, Array]:
+        """How much of all users' time before each of some times was up, and how much there was, in ns."""
+        return _before(times, self.begins[self.up], self.ends[self.up]), _before(times, self.begins, self.ends)
+
+
+def _user_uptime(asked: Operations, deadline: int, parts: Mapping[str, Operations]) -> Measured:
+    if not len(asked):
+        return exactly(None, "share")
+    by = {name: _share(stretches(part, deadline)) for name, part in parts.items() if len(part)}
+    users = stretches(asked, deadline)
+    by |= {f"worst {length_s}s": exactly(worst, "share") for length_s, worst in curve(users)}
+    return replace(_share(users), by=by)
+
+
+def _share(users: Stretches) -> Measured:
+    lasted = users.ends - users.begins
+    whole = int(lasted.sum())
+    return exactly(float(lasted[users.up].sum() / whole) if whole else None, "share")
+
+
+def stretches(asked: Operations, deadline: int) -> Stretches:
+    """Each operation's time until its user's next, or until the user is taken to be away."""
+    _, process = np.unique(asked["process"], return_inverse=True)
+    order = np.lexsort((asked["intended"], asked["client"], process))
+    begins, up = asked["intended"][order], _in_time(asked, deadline)[order]
+    user = np.stack([process[order], asked["client"][order].astype(np.int64)])
+    same = np.concatenate([(user[:, 1:] == user[:, :-1]).all(axis=0), [False]])
+    until_next = np.concatenate([np.diff(begins), [0]])
+    between = until_next[same & (until_next > 0)]
+    active = int(np.quantile(between, ACTIVE_QUANTILE, method="higher")) if len(between) else WINDOW_NS
+    lasted = np.where(same, np.minimum(until_next, active), active)
+    return Stretches(begins, begins + lasted, up)
+
+
+def curve(users: Stretches) -> list[tuple[int, float]]:
+    """For each length in s, up to that of the run: the least share of users' time that was up in any stretch so long."""
+    first, last = int(users.begins.min()), int(users.ends.max())
+    up, whole = users.within(np.arange(first, last + 1, STEP_NS, dtype=np.int64))
+    found = []
+    for length_s in LENGTHS_S:
+        steps = length_s * SECOND_NS // STEP_NS
+        if steps >= len(whole):
+            break
+        there = whole[steps:] - whole[:-steps]
+        counts = there > 0
+        found.append((length_s, float(((up[steps:] - up[:-steps])[counts] / there[counts]).min())))
+    return found
+
+
+# In floats: the sum of ten million users' hours, in ns, is more than an int64 holds.
+
+
+def _before(times: Array, begins: Array, ends: Array) -> Array:
+    """The sum over all stretches of the part that lies before each of some times."""
+    return _since(times, begins) - _since(times, ends)
+
+
+def _since(times: Array, moments: Array) -> Array:
+    """The sum over all moments that have passed of the time since, for each of some times."""
+    ordered = np.sort(moments)
+    passed = np.searchsorted(ordered, times, side="right")
+    sums = np.concatenate([[0.0], np.cumsum(ordered - times[0], dtype=np.float64)])
+    since: Array = passed * (times - times[0]).astype(np.float64) - sums[passed]
+    return since
