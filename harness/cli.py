@@ -260,6 +260,47 @@ def report(folder: Path) -> None:
     click.echo(str(folder / "report.html"))
 
 
+@cli.command(
+    epilog="Exit codes: 0 when nothing is surely worse than allowed, 1 when something is, 2 for what cannot be compared, 3"
+    " when the runs cannot tell."
+)
+@click.argument("a", type=click.Path(path_type=Path, exists=True))
+@click.argument("b", type=click.Path(path_type=Path, exists=True))
+@click.option(
+    "--allow",
+    "allowed",
+    metavar="METRIC=AMOUNT",
+    multiple=True,
+    help="How much worse B may be: 10% of a duration or a count, an amount such as 2s, points of a share; repeatable.",
+)
+@click.option(
+    "--markdown",
+    "file",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the table to this file, too.",
+)
+def compare(a: Path, b: Path, allowed: Sequence[str], file: Path | None) -> int:
+    """Compares runs of one scenario: each metric's difference with its interval and effect size, as a Markdown table.
+
+    A and B are each a run's folder, its result.json, or a folder of several runs; A is what was before, such as a stored
+    baseline. With three runs or more a side the interval says how much runs differ; with fewer, how exactly they were measured.
+
+    \b
+    Example, as a gate in CI:
+      harness compare baselines/writer_crash reports/rds_multi_az/writer_crash --allow write_outage=10% --allow lost_writes=0
+    """
+    from harness import comparison
+
+    amounts = dict(one.partition("=")[::2] for one in allowed)
+    found = comparison.compare(a, b, amounts)
+    table = comparison.markdown(found)
+    click.echo(plain(table), nl=False)
+    if file:
+        file.write_text(table, "utf-8")
+    return found.verdict.exit_code if amounts else 0
+
+
 # --- what there is --------------------------------------------------------------------------------------------
 
 

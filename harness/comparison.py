@@ -1,0 +1,278 @@
+"""What is different between two sets of runs of one scenario, and is it more than chance and measurement allow?
+
+A and B are each one run or several. A figure of a run is known to within bounds, and runs differ among themselves: with three
+runs or more on each side the interval of a difference covers both, by bootstrap (Efron and Tibshirani, 1993, percentile method);
+with fewer it covers the measurement alone, which is said. The effect size is Cliff's delta (1993), which asks for no shape.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness import units
+from harness.bounds import worst
+from harness.errors import UsageError
+from harness.reporters import _shown
+from harness.verdict import Measured, Verdict
+
+RESULT = "result.json"
+NEEDED = ("scenario", "findings", "started_at", "reason")
+RUNS_AT_LEAST = 3  # on each side, for an interval that says how much runs differ
+RESAMPLES, CONFIDENCE = 10_000, 0.95
+MORE_IS_BETTER = ("availability", "window_availability", "user_uptime", "probes_on_time")
+MINUS = "\N{MINUS SIGN}"
+Plain = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Side:
+    """The runs of one side, their results in order of time; `left_out` of them could not be trusted."""
+
+    name: str
+    results: Sequence[Plain]
+    left_out: int = 0
+
+    @property
+    def metrics(self) -> dict[str, list[Measured]]:
+        """Each metric's values, of the runs that have one."""
+        found: dict[str, list[Measured]] = {}
+        for result in self.results:
+            for name, measured in _shown.metrics(result).items():
+                if measured.value is not None:
+                    found.setdefault(name, []).append(measured)
+        return found
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How one metric differs: medians of A and B, B less A with its interval, and Cliff's delta (None for less than 3 runs).
+
+    `allowed` is how much worse B may be, in the metric's unit, or None; `verdict` is what the interval says of that.
+    """
+
+    metric: str
+    unit: str
+    counts: tuple[int, int]
+    medians: tuple[float, float]
+    lower: float
+    upper: float
+    effect: float | None
+    allowed: float | None = None
+
+    @property
+    def change(self) -> float:
+        return self.medians[1] - self.medians[0]
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """PASS when B is surely no worse than allowed, FAIL when it surely is, UNKNOWN between; None where nothing was said."""
+        if self.allowed is None:
+            return None
+        better = self.metric in MORE_IS_BETTER
+        least, most = (-self.upper, -self.lower) if better else (self.lower, self.upper)
+        return Verdict.PASS if most <= self.allowed else Verdict.FAIL if least > self.allowed else Verdict.UNKNOWN
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two sides, metric by metric; `notes` are what else is different, and what the figures cannot say."""
+
+    scenario: str
+    a: Side
+    b: Side
+    differences: Sequence[Difference]
+    notes: Sequence[str]
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst of what was asked for; PASS where nothing was."""
+        return worst([verdict for one in self.differences if (verdict := one.verdict)])
+
+
+def compare(a: Path, b: Path, allowed: Mapping[str, str], seed: int = 0) -> Comparison:
+    """Compares what lies in two folders; `allowed` says of metrics how much worse B may be, such as `10%`, `2s` or `5`.
+
+    Raises UsageError for a folder without results, two scenarios, an unknown metric, or an amount that is none.
+    """
+    sides = _side(a), _side(b)
+    scenarios = [side.results[0]["scenario"] for side in sides]
+    if scenarios[0] != scenarios[1]:
+        raise UsageError(f"{b}: runs of {scenarios[1]}, which cannot be compared with those of {scenarios[0]} in {a}")
+    of_a, of_b = (side.metrics for side in sides)
+    both = [name for name in of_a if name in of_b]
+    for name in allowed:
+        if name not in both:
+            near = get_close_matches(name, both, 1)
+            hint = f"; did you mean '{near[0]}'?" if near else f"; measured on both sides: {', '.join(both) or 'nothing'}"
+            raise UsageError(f"--allow {name}: no such metric on both sides{hint}")
+    random = np.random.default_rng(seed)
+    differences = [_difference(name, of_a[name], of_b[name], allowed.get(name), random) for name in both]
+    return Comparison(scenarios[0], *sides, differences, list(_notes(*sides)))
+
+
+# --- reading -----------------------------------------------------------------------------------------------------------
+
+
+def _side(path: Path) -> Side:
+    """One run's folder or result, or a folder of runs of one scenario."""
+    files = [path] if path.is_file() else [path / RESULT] if (path / RESULT).exists() else sorted(path.glob(f"*/{RESULT}"))
+    files = list(dict.fromkeys(file.resolve() for file in files))  # `latest` points to one of them
+    results = [_read(file) for file in files]
+    if not results:
+        raise UsageError(f"{path}: no {RESULT} in this folder, nor in those directly below")
+    if len({result["scenario"] for result in results}) > 1:
+        raise UsageError(f"{path}: runs of several scenarios; name the folder of one")
+    trusted = [result for result in results if not _untrusted(result)]
+    if not trusted:
+        raise UsageError(f"{path}: no run that can be trusted; the last one said: {results[-1]['reason']}")
+    return Side(str(path), sorted(trusted, key=lambda result: str(result["started_at"])), len(results) - len(trusted))
+
+
+def _read(file: Path) -> Plain:
+    try:
+        result = json.loads(file.read_text("utf-8"))
+        problem = "" if isinstance(result, dict) and set(NEEDED) <= set(result) else "it is no run's result"
+    except (OSError, ValueError) as refused:
+        result, problem = {}, str(refused)
+    if problem:
+        raise UsageError(f"{file}: cannot be read: {problem}; `harness judge {file.parent}` writes it anew")
+    return dict(result)
+
+
+def _untrusted(result: Plain) -> bool:
+    return any(finding["validity"] and finding["verdict"] == "unknown" for finding in result["findings"])
+
+
+# --- one metric --------------------------------------------------------------------------------------------------------
+
+
+def _difference(
+    name: str, a: Sequence[Measured], b: Sequence[Measured], allowed: str | None, random: np.random.Generator
+) -> Difference:
+    medians = tuple(float(np.median([one.value for one in side])) for side in (a, b))
+    enough = min(len(a), len(b)) >= RUNS_AT_LEAST
+    lower, upper = _bootstrapped(a, b, random) if enough else _measured(a, b)
+    signs = np.sign([[later.value - earlier.value for later in b] for earlier in a])  # type: ignore[operator]
+    unit = a[0].unit
+    return Difference(
+        name, unit, (len(a), len(b)), (medians[0], medians[1]), lower, upper, float(signs.mean()) if enough else None,
+        None if allowed is None else _amount(name, allowed, unit, medians[0]),
+    )  # fmt: skip
+
+
+def _bounds(side: Sequence[Measured]) -> tuple[Any, Any]:
+    """What each run's figure can have been; without end for what was not over when measuring was."""
+    lowers = np.array([one.value if one.lower is None else one.lower for one in side], dtype=np.float64)
+    uppers = np.array([np.inf if one.upper is None and one.unit == "s" else one.upper or one.value for one in side], np.float64)
+    return lowers, uppers
+
+
+def _measured(a: Sequence[Measured], b: Sequence[Measured]) -> tuple[float, float]:
+    (a_lower, a_upper), (b_lower, b_upper) = _bounds(a), _bounds(b)
+    return float(b_lower.min() - a_upper.max()), float(b_upper.max() - a_lower.min())
+
+
+def _bootstrapped(a: Sequence[Measured], b: Sequence[Measured], random: np.random.Generator) -> tuple[float, float]:
+    """Runs drawn anew, and of each a value from between its bounds."""
+    drawn = [_medians(side, random) for side in (a, b)]
+    if any(not np.isfinite(medians).all() for medians in drawn):
+        return _measured(a, b)
+    tail = (1 - CONFIDENCE) / 2
+    lower, upper = np.quantile(drawn[1] - drawn[0], [tail, 1 - tail])
+    return float(lower), float(upper)
+
+
+def _medians(side: Sequence[Measured], random: np.random.Generator) -> Any:
+    lowers, uppers = _bounds(side)
+    chosen = random.integers(0, len(side), (RESAMPLES, len(side)))
+    within = random.random(chosen.shape)
+    return np.median(lowers[chosen] + within * (uppers - lowers)[chosen], axis=1)
+
+
+def _amount(metric: str, text: str, unit: str, median: float) -> float:
+    """How much worse is allowed: `10%` of a duration or a count, an amount of it, or so many points of a share."""
+    try:
+        if unit == "share":
+            return units.share(text)
+        if text.endswith("%"):
+            return median * float(text[:-1]) / 100
+        return units.seconds(text) if unit == "s" else float(text)
+    except ValueError:
+        right = {"share": "1%", "s": "10% or 2s"}.get(unit, "10% or 5")
+        raise UsageError(f"--allow {metric}={text}: {text!r} is no amount of it; write it like {right}") from None
+
+
+# --- what else ---------------------------------------------------------------------------------------------------------
+
+
+def _notes(a: Side, b: Side) -> Iterator[str]:
+    for side in (a, b):
+        if side.left_out:
+            yield f"{side.left_out} of {len(side.results) + side.left_out} runs in {side.name} could not be trusted: left out"
+    if min(len(a.results), len(b.results)) < RUNS_AT_LEAST:
+        yield (
+            f"{len(a.results)} and {len(b.results)} runs: the intervals cover the measurement alone; how much runs differ among"
+            f" themselves is known from {RUNS_AT_LEAST} runs a side on"
+        )
+    for about in ("harness", "runtime", "topology", "workloads", "versions"):
+        before, after = a.results[-1].get(about), b.results[-1].get(about)
+        for path, old, new in _changed(before, after, about):
+            yield f"{path} differs: {old}, then {new}"
+
+
+def _changed(a: Any, b: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
+    """What differs between two plain values, as deep as it can be said; not the nodes, which follow from the rest."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        for key in [*a, *(key for key in b if key not in a)]:
+            if key != "nodes":
+                yield from _changed(a.get(key), b.get(key), f"{path}.{key}")
+    elif isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
+        for number, (one, other) in enumerate(zip(a, b, strict=True)):
+            yield from _changed(one, other, f"{path}[{number}]")
+    elif a != b:
+        yield path, a, b
+
+
+def markdown(found: Comparison) -> str:
+    """The comparison as a table, for a pull request."""
+    counts = len(found.a.results), len(found.b.results)
+    gated = any(one.verdict for one in found.differences)
+    lines = [
+        f"## {found.scenario}: what changed",
+        "",
+        f"A: `{found.a.name}`, {_runs(counts[0])}; B: `{found.b.name}`, {_runs(counts[1])}. Medians; B less A.",
+        "",
+        "| figure | A | B | difference | interval | effect |" + (" at most worse by | |" if gated else ""),
+        "| --- | --- | --- | --- | --- | --- |" + (" --- | --- |" if gated else ""),
+    ]
+    for one in found.differences:
+        a, b = (_shown.number(value, one.unit) for value in one.medians)
+        row = [_shown.title_of(one.metric), a, b, _signed(one.change, one.unit), _interval(one)]
+        row.append("" if one.effect is None else f"{one.effect:+.2f}")
+        if gated:
+            row += ["" if one.allowed is None else _shown.number(one.allowed, one.unit)]
+            row += ["" if one.verdict is None else f"{_shown.MARKS[one.verdict.value]} {_shown.WORDS[one.verdict.value]}"]
+        lines.append(f"| {' | '.join(row)} |")
+    return "\n".join([*lines, *([""] if found.notes else []), *(f"- {note}" for note in found.notes)]) + "\n"
+
+
+def _runs(count: int) -> str:
+    return f"{count} run{'s' if count != 1 else ''}"
+
+
+def _signed(value: float, unit: str) -> str:
+    if not np.isfinite(value):
+        return "no end"
+    sign = "+" if value > 0 else MINUS if value < 0 else ""
+    return f"{sign}{abs(value) * 100:.3f} points" if unit == "share" else f"{sign}{_shown.number(abs(value), unit)}"
+
+
+def _interval(one: Difference) -> str:
+    return f"{_signed(one.lower, one.unit)} … {_signed(one.upper, one.unit)}"
