@@ -213,7 +213,7 @@ def test_the_history_gets_plain_values_in_base_units(load: Any) -> None:
             "id": "partition",
             "kind": "partition",
             "target": "zone of writer",
-            "options": {"direction": "both"},
+            "options": {"direction": "both", "how": "drop"},
             "at_s": 5,
             "until": "new writer is stable",
             "at_most_s": 60,
