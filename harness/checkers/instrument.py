@@ -18,15 +18,17 @@ from harness.verdict import Finding, Measured, Verdict, exactly
 
 @dataclass(frozen=True)
 class Instrument:
-    """Too few probes on time, a run that was aborted, or a recording that cannot be read makes the run UNKNOWN.
+    """Too few probes on time, a machine whose cores were elsewhere, an aborted run, or an unreadable recording make the run UNKNOWN.
 
     `probes_on_time` is the share of the scheduled write probes on kept connections that started within
-    `late_ms`; the worst client zone is the headline. A scheduled probe without any record counts as late.
+    `late_ms`; the worst client zone is the headline. A scheduled probe without any record counts as late. Of the cores'
+    time at most `stolen_share` may have gone to other machines of the same host while was measured.
     """
 
     metrics: ClassVar[Mapping[str, str]] = {"probe_lateness_p99": "s", "probes_on_time": "share"}
     late_ms: float = 10
     on_time_share: float = 0.95
+    stolen_share: float = 0.05
 
     def check(self, history: History) -> Finding:
         probes = measured_part(history, history.operations.where(lane="kept", endpoint="writer").writes)
@@ -51,6 +53,10 @@ class Instrument:
     def _doubts(self, history: History, on_time: Mapping[str, Measured]) -> list[str]:
         doubts = [f"the run was aborted: {event['reason']}" for event in history.named("aborted")]
         doubts += [f"not everything could be read: {note}" for note in history.notes]
+        if (stolen := _stolen(history)) > self.stolen_share:
+            doubts.append(
+                f"{stolen:.1%} of the cores' time was stolen by other machines of the host, over {self.stolen_share:.0%}"
+            )
         if not on_time:
             doubts.append("no write probe on a kept connection was recorded")
         for zone, share in on_time.items():
@@ -80,6 +86,14 @@ def _scheduled(history: History, probes: Operations) -> int:
         return len(probes)
     # A second is left to a prober that is stopped just before the phase is noted.
     return int(max(0, history.end - SECOND_NS - int(probes["intended"].min())) / step)
+
+
+def _stolen(history: History) -> float:
+    """The mean share of the cores' time, while was measured, that the host gave to others; 0 where nobody says."""
+    begin, end = history.phase("steady") or 0, history.end
+    watched = [event for event in history.named("instrument") if begin <= event.at <= end]
+    shares = [float(event["steal_share"]) for event in watched if "steal_share" in event.data]
+    return float(np.mean(shares)) if shares else 0.0
 
 
 def _values(by: Mapping[str, Measured]) -> list[float]:
