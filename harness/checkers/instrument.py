@@ -18,7 +18,7 @@ from harness.verdict import Finding, Measured, Verdict, exactly
 
 @dataclass(frozen=True)
 class Instrument:
-    """Too few probes on time, a machine whose cores were elsewhere, an aborted run, or an unreadable recording make the run UNKNOWN.
+    """Late probes, cores that were elsewhere, an aborted run, or a recording that cannot be read make the run UNKNOWN.
 
     `probes_on_time` is the share of the scheduled write probes on kept connections that started within
     `late_ms`; the worst client zone is the headline. A scheduled probe without any record counts as late. Of the cores'
