@@ -147,7 +147,7 @@ def test_python_examples_run_and_their_options_can_be_written(text: str, tmp_pat
 @pytest.mark.parametrize("text", params(blocks("sql")))
 def test_queries_answer_from_a_history_without_our_code(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT / "tests" / "recorded" / "zone_outage_asynchronous")
-    rows = duckdb.sql(text).fetchall()
+    rows = duckdb.connect().execute(text).fetchall()
     assert len(rows) > 10  # seconds of load; writes that only the cut-off zone saw
     assert all(value is not None for row in rows for value in row[:2])
 
