@@ -275,12 +275,13 @@ def report(folder: Path) -> None:
 )
 @click.option(
     "--markdown",
-    "file",
+    "table",
     metavar="FILE",
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write the table to this file, too.",
 )
-def compare(a: Path, b: Path, allowed: Sequence[str], file: Path | None) -> int:
+@click.option("--html", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False), help="Write it as a page, too.")
+def compare(a: Path, b: Path, allowed: Sequence[str], table: Path | None, html: Path | None) -> int:
     """Compares runs of one scenario: each metric's difference with its interval and effect size, as a Markdown table.
 
     A and B are each a run's folder, its result.json, or a folder of several runs; A is what was before, such as a stored
@@ -291,13 +292,14 @@ def compare(a: Path, b: Path, allowed: Sequence[str], file: Path | None) -> int:
       harness compare baselines/writer_crash reports/rds_multi_az/writer_crash --allow write_outage=10% --allow lost_writes=0
     """
     from harness import comparison
+    from harness.reporters._comparison import markdown, page
 
     amounts = dict(one.partition("=")[::2] for one in allowed)
     found = comparison.compare(a, b, amounts)
-    table = comparison.markdown(found)
-    click.echo(plain(table), nl=False)
-    if file:
-        file.write_text(table, "utf-8")
+    click.echo(plain(markdown(found)), nl=False)
+    for file, text in ((table, markdown), (html, page)):
+        if file:
+            file.write_text(text(found), "utf-8")
     return found.verdict.exit_code if amounts else 0
 
 

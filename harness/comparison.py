@@ -27,7 +27,6 @@ NEEDED = ("scenario", "findings", "started_at", "reason")
 RUNS_AT_LEAST = 3  # on each side, for an interval that says how much runs differ
 RESAMPLES, CONFIDENCE = 10_000, 0.95
 MORE_IS_BETTER = ("availability", "window_availability", "user_uptime", "probes_on_time")
-MINUS = "\N{MINUS SIGN}"
 Plain = Mapping[str, Any]
 
 
@@ -238,41 +237,3 @@ def _changed(a: Any, b: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
             yield from _changed(one, other, f"{path}[{number}]")
     elif a != b:
         yield path, a, b
-
-
-def markdown(found: Comparison) -> str:
-    """The comparison as a table, for a pull request."""
-    counts = len(found.a.results), len(found.b.results)
-    gated = any(one.verdict for one in found.differences)
-    lines = [
-        f"## {found.scenario}: what changed",
-        "",
-        f"A: `{found.a.name}`, {_runs(counts[0])}; B: `{found.b.name}`, {_runs(counts[1])}. Medians; B less A.",
-        "",
-        "| figure | A | B | difference | interval | effect |" + (" at most worse by | |" if gated else ""),
-        "| --- | --- | --- | --- | --- | --- |" + (" --- | --- |" if gated else ""),
-    ]
-    for one in found.differences:
-        a, b = (_shown.number(value, one.unit) for value in one.medians)
-        row = [_shown.title_of(one.metric), a, b, _signed(one.change, one.unit), _interval(one)]
-        row.append("" if one.effect is None else f"{one.effect:+.2f}")
-        if gated:
-            row += ["" if one.allowed is None else _shown.number(one.allowed, one.unit)]
-            row += ["" if one.verdict is None else f"{_shown.MARKS[one.verdict.value]} {_shown.WORDS[one.verdict.value]}"]
-        lines.append(f"| {' | '.join(row)} |")
-    return "\n".join([*lines, *([""] if found.notes else []), *(f"- {note}" for note in found.notes)]) + "\n"
-
-
-def _runs(count: int) -> str:
-    return f"{count} run{'s' if count != 1 else ''}"
-
-
-def _signed(value: float, unit: str) -> str:
-    if not np.isfinite(value):
-        return "no end"
-    sign = "+" if value > 0 else MINUS if value < 0 else ""
-    return f"{sign}{abs(value) * 100:.3f} points" if unit == "share" else f"{sign}{_shown.number(abs(value), unit)}"
-
-
-def _interval(one: Difference) -> str:
-    return f"{_signed(one.lower, one.unit)} … {_signed(one.upper, one.unit)}"

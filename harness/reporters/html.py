@@ -44,29 +44,43 @@ class Html:
 
 def page(folder: Path, history: History, result: Mapping[str, Any]) -> str:
     """The whole page."""
-    environment = Environment(
-        loader=PackageLoader("harness.reporters", "assets"), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    environment.globals["shown"] = _shown
-    script = f"{_asset('uplot/uPlot.iife.min.js')}\n{_asset('report.js')}"
-    style = f"{_asset('uplot/uPlot.min.css')}\n{_asset('report.css')}"
+    script = f"{asset('uplot/uPlot.iife.min.js')}\n{asset('report.js')}"
+    style = f"{asset('uplot/uPlot.min.css')}\n{asset('report.css')}"
     drawn = timeline(history)
-    return environment.get_template("report.html.j2").render(
-        result=result,
-        history=history,
-        folder=folder,
-        timeline=drawn,
-        drawing=Drawing.of(drawn),
-        curve=Curve.of(result),
-        data=Markup(embedded(drawn)),
-        script=Markup(script),
-        style=Markup(style),
-        policy=POLICY.format(script=_hashed(script), style=_hashed(style)),
+    return (
+        environment()
+        .get_template("report.html.j2")
+        .render(
+            result=result,
+            history=history,
+            folder=folder,
+            timeline=drawn,
+            drawing=Drawing.of(drawn),
+            curve=Curve.of(result),
+            data=Markup(embedded(drawn)),
+            script=Markup(script),
+            style=Markup(style),
+            policy=policy(script, style),
+        )
     )
 
 
-def _asset(name: str) -> str:
+def environment() -> Environment:
+    """Where the templates are; what is put into them is text unless it says otherwise."""
+    made = Environment(
+        loader=PackageLoader("harness.reporters", "assets"), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    made.globals["shown"] = _shown
+    return made
+
+
+def policy(script: str, style: str) -> str:
+    """What a page may do: nothing but its own script and style, by their hashes."""
+    return POLICY.format(script=_hashed(script), style=_hashed(style))
+
+
+def asset(name: str) -> str:
     return files("harness.reporters").joinpath("assets", *name.split("/")).read_text("utf-8").replace("\r\n", "\n")
 
 

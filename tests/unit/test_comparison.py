@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from harness import cli
-from harness.comparison import Difference, compare, markdown
+from harness.comparison import Difference, compare
 from harness.errors import UsageError
+from harness.reporters._comparison import markdown, page
 from harness.verdict import Verdict
 
 
@@ -115,6 +116,14 @@ def test_the_newest_run_counts_once_though_latest_points_to_it(tmp_path: Path) -
     a = outages(tmp_path / "a", 20)
     (a / "latest").symlink_to("0")
     assert len(compare(a, a / "latest", {}).a.results) == 1
+
+
+def test_the_page_shows_every_figure_and_takes_no_text_for_markup(tmp_path: Path) -> None:
+    a, b = outages(tmp_path / "a", 20), outages(tmp_path / "<b>", 21)
+    text = page(compare(a, b, {"write_outage": "100ms"}))
+    for shown in ("Write outage", "20.00 s", "+1.00 s", "+800.0 ms … +1.20 s", "FAIL", "&lt;b&gt;", "default-src 'none'"):
+        assert shown in text.replace("&#39;", "'")
+    assert "<b>," not in text
 
 
 def harness(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
