@@ -6,6 +6,7 @@ All are tried on one cluster, which nothing that is tried here changes.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -71,13 +72,14 @@ def unknown(cluster: Living, folder: Path, acts: str, path: str = "direct") -> s
         pytest.param("restart", "writer", "direct", Restart, "on_node", marks=pytest.mark.slow),
         pytest.param("lose_host", "writer", "direct", LoseHost, "on_host", marks=pytest.mark.slow),
         ("partition", "zone of writer", "direct", Partition, "between"),
+        pytest.param("partition, how: reject", "zone of writer", "direct", Partition, "between", marks=pytest.mark.slow),
         pytest.param("partition, direction: out", "writer", "direct", Partition, "between", marks=pytest.mark.slow),
         ("degrade, delay: 20ms", "zone of writer", "direct", Degrade, "between"),
         pytest.param("degrade, loss: 10%", "zone of writer", "direct", Degrade, "between", marks=pytest.mark.slow),
         pytest.param("degrade, rate: 1MB/s", "zone of writer", "direct", Degrade, "between", marks=pytest.mark.slow),
         ("latency, delay: 100ms", "clients", "toxiproxy", Latency, "on_link"),
     ],
-    ids=["crash", "pause", "restart", "lose_host", "partition", "one_way", "delay", "loss", "rate", "latency"],
+    ids=["crash", "pause", "restart", "lose_host", "partition", "reject", "one_way", "delay", "loss", "rate", "latency"],
 )
 def test_a_fault_that_does_nothing_makes_the_run_unknown(
     cluster: Living,
@@ -101,3 +103,38 @@ def test_a_switchover_that_does_nothing_makes_the_run_unknown(
     reason = unknown(cluster, tmp_path, "changes: [{change: switchover, at: 1s, within: 3s}]")
     assert "(switchover) failed: waited 3 s for another primary than pg-az-" in reason
     assert "; the cluster serves, with pg-az-" in reason
+
+
+# --- the instrument itself ---------------------------------------------------------------------------------------------
+
+STALL_S = 4
+STALL = f"""
+import os, pathlib, signal, time
+commands = {{int(entry.name): entry / "cmdline" for entry in pathlib.Path("/proc").iterdir() if entry.name.isdecimal()}}
+probes = [pid for pid, command in commands.items() if bytes(1) + b"harness.probes" in command.read_bytes()]
+for number, seconds in ((signal.SIGSTOP, {STALL_S}), (signal.SIGCONT, 0)):
+    for pid in probes:
+        os.kill(pid, number)
+    time.sleep(seconds)
+print(len(probes))
+"""
+
+
+def test_probes_that_stall_make_the_run_unknown(cluster: Living, tmp_path: Path) -> None:
+    """Nothing is wrong with the database; whoever should have asked it did not."""
+    file = tmp_path / "stalled.yaml"
+    text = SCENARIO.format(acts="faults: []", path="direct").replace("steady_state: {for: 2s}", "steady_state: {for: 20s}")
+    file.write_text(text)
+    _, attached = cluster.attach()
+    stalled: list[str] = []
+    stall = threading.Thread(target=lambda: stalled.append(attached.client("az-a").run("python3", "-c", STALL).out.strip()))
+
+    def progress(line: str) -> None:
+        if "steady state" in line:
+            stall.start()
+
+    ended = runner.measure(scenario.load(file), cluster, reports=tmp_path / "reports", seed=1, progress=progress)
+    stall.join()
+    assert stalled == ["1"], "the process that probes from az-a was to be stopped"
+    assert ended.verdict is Verdict.UNKNOWN, ended.reason
+    assert "of the scheduled probes of az-a started within 10 ms, 95% are needed" in ended.reason
