@@ -107,7 +107,7 @@ def test_a_switchover_that_does_nothing_makes_the_run_unknown(
 
 # --- the instrument itself ---------------------------------------------------------------------------------------------
 
-STALL_S = 4
+STALL_S = 8  # three of them while the load warms up
 STALL = f"""
 import os, pathlib, signal, time
 commands = {{int(entry.name): entry / "cmdline" for entry in pathlib.Path("/proc").iterdir() if entry.name.isdecimal()}}
@@ -135,6 +135,6 @@ def test_probes_that_stall_make_the_run_unknown(cluster: Living, tmp_path: Path)
 
     ended = runner.measure(scenario.load(file), cluster, reports=tmp_path / "reports", seed=1, progress=progress)
     stall.join()
-    assert stalled == ["1"], "the process that probes from az-a was to be stopped"
+    assert int(stalled[0]) > 0, "the process that probes from az-a, and who started it, were to be stopped"
     assert ended.verdict is Verdict.UNKNOWN, ended.reason
     assert "of the scheduled probes of az-a started within 10 ms, 95% are needed" in ended.reason
