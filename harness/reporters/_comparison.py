@@ -98,7 +98,7 @@ def _bar(one: Difference) -> tuple[float, float]:
     scale = Row.WIDTH / 2 / (max(known, default=0) or 1)
     half = Row.WIDTH / 2
     left, right = (half + max(-half, min(half, value * scale)) for value in (one.lower, one.upper))
-    return round(left, 1), round(max(2.0, right - left), 1)
+    return round(min(left, Row.WIDTH - 2.0), 1), round(max(2.0, right - left), 1)
 
 
 def _state(one: Difference) -> str:
