@@ -158,7 +158,7 @@ def _difference(
     medians = tuple(float(np.median([one.value for one in side])) for side in (a, b))
     enough = min(len(a), len(b)) >= RUNS_AT_LEAST
     lower, upper = _bootstrapped(a, b, random) if enough else _measured(a, b)
-    signs = np.sign([[later.value - earlier.value for later in b] for earlier in a])  # type: ignore[operator]
+    signs = np.sign([[later.value - earlier.value for later in b] for earlier in a])  # type: ignore[operator]  # values of None were left out
     unit = a[0].unit
     return Difference(
         name, unit, (len(a), len(b)), (medians[0], medians[1]), lower, upper, float(signs.mean()) if enough else None,
