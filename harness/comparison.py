@@ -53,12 +53,13 @@ class Side:
 class Difference:
     """How one metric differs: medians of A and B, B less A with its interval, and Cliff's delta (None for less than 3 runs).
 
-    `allowed` is how much worse B may be, in the metric's unit, or None; `verdict` is what the interval says of that.
+    `allowed` is how much worse B may be, in the metric's unit, or None; `verdict` is what the interval says of that. `missing`
+    is in how many runs of both sides it was not measured.
     """
 
     metric: str
     unit: str
-    counts: tuple[int, int]
+    missing: int
     medians: tuple[float, float]
     lower: float
     upper: float
@@ -70,13 +71,22 @@ class Difference:
         return self.medians[1] - self.medians[0]
 
     @property
+    def worse_by(self) -> tuple[float, float]:
+        """By how much B is worse, at least and at most; negative where it is better."""
+        return (-self.upper, -self.lower) if self.metric in MORE_IS_BETTER else (self.lower, self.upper)
+
+    @property
     def verdict(self) -> Verdict | None:
-        """PASS when B is surely no worse than allowed, FAIL when it surely is, UNKNOWN between; None where nothing was said."""
+        """PASS when B is surely no worse than allowed, FAIL when it surely is, UNKNOWN between; None where nothing was said.
+
+        What was not measured may be the worst of all (a recovery that never came): with that, nothing passes.
+        """
         if self.allowed is None:
             return None
-        better = self.metric in MORE_IS_BETTER
-        least, most = (-self.upper, -self.lower) if better else (self.lower, self.upper)
-        return Verdict.PASS if most <= self.allowed else Verdict.FAIL if least > self.allowed else Verdict.UNKNOWN
+        least, most = self.worse_by
+        if least > self.allowed:
+            return Verdict.FAIL
+        return Verdict.PASS if most <= self.allowed and not self.missing else Verdict.UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -112,8 +122,10 @@ def compare(a: Path, b: Path, allowed: Mapping[str, str], seed: int = 0) -> Comp
             hint = f"; did you mean '{near[0]}'?" if near else f"; measured on both sides: {', '.join(both) or 'nothing'}"
             raise UsageError(f"--allow {name}: no such metric on both sides{hint}")
     random = np.random.default_rng(seed)
-    differences = [_difference(name, of_a[name], of_b[name], allowed.get(name), random) for name in both]
-    return Comparison(scenarios[0], *sides, differences, list(_notes(*sides)))
+    runs = sum(len(side.results) for side in sides)
+    differences = [_difference(name, of_a[name], of_b[name], runs, allowed.get(name), random) for name in both]
+    notes = [f"{one.metric} was not measured in {one.missing} of all {runs} runs" for one in differences if one.missing]
+    return Comparison(scenarios[0], *sides, differences, [*_notes(*sides), *notes])
 
 
 # --- reading -----------------------------------------------------------------------------------------------------------
@@ -153,7 +165,7 @@ def _untrusted(result: Plain) -> bool:
 
 
 def _difference(
-    name: str, a: Sequence[Measured], b: Sequence[Measured], allowed: str | None, random: np.random.Generator
+    name: str, a: Sequence[Measured], b: Sequence[Measured], runs: int, allowed: str | None, random: np.random.Generator
 ) -> Difference:
     medians = tuple(float(np.median([one.value for one in side])) for side in (a, b))
     enough = min(len(a), len(b)) >= RUNS_AT_LEAST
@@ -161,7 +173,7 @@ def _difference(
     signs = np.sign([[later.value - earlier.value for later in b] for earlier in a])  # type: ignore[operator]  # values of None were left out
     unit = a[0].unit
     return Difference(
-        name, unit, (len(a), len(b)), (medians[0], medians[1]), lower, upper, float(signs.mean()) if enough else None,
+        name, unit, runs - len(a) - len(b), (medians[0], medians[1]), lower, upper, float(signs.mean()) if enough else None,
         None if allowed is None else _amount(name, allowed, unit, medians[0]),
     )  # fmt: skip
 

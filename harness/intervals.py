@@ -276,6 +276,12 @@ def intended(history: History) -> Operations:
     return chosen.at(chosen["intended"] <= history.end - int(deadline_s(history) * SECOND_NS))
 
 
+def in_time(asked: Operations, deadline: int) -> Array:
+    """Whether each operation was acknowledged within its deadline (ns) from its intended start."""
+    ok: Array = (asked["outcome"] == Outcome.OK) & (asked["ended"] - asked["intended"] <= deadline)
+    return ok
+
+
 def deadline_s(history: History) -> float:
     """The workload's deadline in seconds; the strictest of several; 1 s when the history does not say."""
     workloads: Sequence[Mapping[str, Any]] = history.run.get("workloads") or ()

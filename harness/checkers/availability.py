@@ -9,7 +9,7 @@ from typing import ClassVar
 from harness.bounds import expectations, judge, show
 from harness.clock import SECOND_NS
 from harness.history import History, Operations, Outcome
-from harness.intervals import deadline_s, during, intended, phases
+from harness.intervals import deadline_s, during, in_time, intended, phases
 from harness.verdict import Finding, Measured, exactly
 
 
@@ -37,13 +37,8 @@ class Availability:
         return Finding("availability", verdict, "; ".join([*said, *_counts(asked, deadline)]), measured)
 
 
-def _in_time(asked: Operations, deadline: int) -> int:
-    ok = asked["outcome"] == Outcome.OK
-    return int((ok & (asked["ended"] - asked["intended"] <= deadline)).sum())
-
-
 def _share(asked: Operations, deadline: int) -> Measured:
-    return exactly(_in_time(asked, deadline) / len(asked) if len(asked) else None, "share")
+    return exactly(float(in_time(asked, deadline).mean()) if len(asked) else None, "share")
 
 
 def _counts(asked: Operations, deadline: int) -> list[str]:
@@ -51,4 +46,4 @@ def _counts(asked: Operations, deadline: int) -> list[str]:
         return []
     not_sent = int((asked["outcome"] == Outcome.NOT_SENT).sum())
     never = f", {not_sent} were never sent" if not_sent else ""
-    return [f"{_in_time(asked, deadline)} of {len(asked)} operations answered within {deadline / SECOND_NS:g} s{never}"]
+    return [f"{in_time(asked, deadline).sum()} of {len(asked)} operations answered within {deadline / SECOND_NS:g} s{never}"]

@@ -14,8 +14,8 @@ import numpy as np
 
 from harness.bounds import expectations, judge, show
 from harness.clock import MILLISECOND_NS, SECOND_NS
-from harness.history import Array, History, Operations, Outcome
-from harness.intervals import deadline_s, during, intended, phases
+from harness.history import Array, History, Operations
+from harness.intervals import deadline_s, during, in_time, intended, phases
 from harness.verdict import Finding, Measured, exactly
 
 WINDOW_NS = SECOND_NS
@@ -51,17 +51,12 @@ class Uptime:
         return Finding("uptime", verdict, "; ".join(said) if len(asked) else "the workload asked nothing", measured)
 
 
-def _in_time(asked: Operations, deadline: int) -> Array:
-    ok: Array = (asked["outcome"] == Outcome.OK) & (asked["ended"] - asked["intended"] <= deadline)
-    return ok
-
-
 def _good_windows(asked: Operations, deadline: int) -> Measured:
     if not len(asked):
         return exactly(None, "share")
     window = (asked["intended"] - asked["intended"].min()) // WINDOW_NS
     meant = np.bincount(window)
-    answered = np.bincount(window, weights=_in_time(asked, deadline))
+    answered = np.bincount(window, weights=in_time(asked, deadline))
     good = answered[meant > 0] >= GOOD * meant[meant > 0]
     return exactly(float(good.mean()), "share")
 
@@ -101,7 +96,7 @@ def stretches(asked: Operations, deadline: int) -> Stretches:
     """Each operation's time until its user's next, or until the user is taken to be away."""
     _, process = np.unique(asked["process"], return_inverse=True)
     order = np.lexsort((asked["intended"], asked["client"], process))
-    begins, up = asked["intended"][order], _in_time(asked, deadline)[order]
+    begins, up = asked["intended"][order], in_time(asked, deadline)[order]
     user = np.stack([process[order], asked["client"][order].astype(np.int64)])
     same = np.concatenate([(user[:, 1:] == user[:, :-1]).all(axis=0), [False]])
     until_next = np.concatenate([np.diff(begins), [0]])

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from markupsafe import Markup
 
-from harness.comparison import MORE_IS_BETTER, Comparison, Difference
+from harness.comparison import Comparison, Difference
 from harness.reporters import _shown
 from harness.reporters.html import asset, environment, policy
 
@@ -103,5 +103,5 @@ def _bar(one: Difference) -> tuple[float, float]:
 
 def _state(one: Difference) -> str:
     """Surely worse, surely better, or neither."""
-    least, most = (-one.upper, -one.lower) if one.metric in MORE_IS_BETTER else (one.lower, one.upper)
+    least, most = one.worse_by
     return "failing" if least > 0 else "ok" if most < 0 else "replica"

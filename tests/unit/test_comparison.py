@@ -104,6 +104,14 @@ def test_a_run_that_cannot_be_trusted_is_left_out_and_said(tmp_path: Path) -> No
         compare(a, runs(tmp_path / "c", result(trusted=False)), {})
 
 
+def test_a_figure_that_a_run_has_not_passes_nothing(tmp_path: Path) -> None:
+    """Those that never recovered must not make the rest look good."""
+    a, b = outages(tmp_path / "a", 20, 20), runs(tmp_path / "b", result(write_outage=(20, 20, 20)), result(lost_writes=0))
+    found = compare(a, b, {"write_outage": "5s"})
+    assert found.verdict is Verdict.UNKNOWN
+    assert found.notes[-1] == "write_outage was not measured in 1 of all 4 runs"
+
+
 def test_what_else_differs_is_said(tmp_path: Path) -> None:
     a, b = result(lost_writes=0), result(lost_writes=0)
     a["topology"] = {"name": "rds-multi-az", "options": {"ttl_s": 20}, "nodes": ["a"]}
