@@ -22,13 +22,14 @@ class Instrument:
 
     `probes_on_time` is the share of the scheduled write probes on kept connections that started within
     `late_ms`; the worst client zone is the headline. A scheduled probe without any record counts as late. Of the cores'
-    time at most `stolen_share` may have gone to other machines of the same host while was measured.
+    time at most `stolen_share` may have gone to other machines of the same host while was measured: less of it, with the
+    probes on time, was in the pauses between them, and makes what is bound to the cores slower by no more than a third.
     """
 
     metrics: ClassVar[Mapping[str, str]] = {"probe_lateness_p99": "s", "probes_on_time": "share"}
     late_ms: float = 10
     on_time_share: float = 0.95
-    stolen_share: float = 0.05
+    stolen_share: float = 0.25
 
     def check(self, history: History) -> Finding:
         probes = measured_part(history, history.operations.where(lane="kept", endpoint="writer").writes)

@@ -34,14 +34,14 @@ def test_too_many_late_probes_make_the_run_unknown() -> None:
     assert "only 80.0% of the scheduled probes of az-a started within 10 ms, 95% are needed" in finding.summary
 
 
-@pytest.mark.parametrize(("stolen", "verdict"), [(0.02, Verdict.PASS), (0.2, Verdict.UNKNOWN)])
+@pytest.mark.parametrize(("stolen", "verdict"), [(0.2, Verdict.PASS), (0.6, Verdict.UNKNOWN)])
 def test_a_machine_whose_cores_were_elsewhere_cannot_tell(stolen: float, verdict: Verdict) -> None:
     run = late(0)
     for second in range(1, 30):
         run.event(second, "instrument", process="host", busy_share=0.5, steal_share=stolen if second % 2 else 0.0)
     finding = judged(run)
     assert finding.verdict is verdict
-    assert ("10.3% of the cores' time was stolen by other machines of the host, over 5%" in finding.summary) is (stolen > 0.1)
+    assert ("31.0% of the cores' time was stolen by other machines of the host, over 25%" in finding.summary) is (stolen > 0.5)
 
 
 def test_one_slow_zone_is_enough() -> None:
