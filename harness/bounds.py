@@ -9,6 +9,8 @@ from typing import Any
 from harness.history import History
 from harness.verdict import Measured, Verdict
 
+RUNS_AT_LEAST = 3  # of one scenario, for an interval that says how much runs differ
+
 
 @dataclass(frozen=True)
 class Expectation:

@@ -22,6 +22,7 @@ from harness.plain import plain
 from harness.shell import BY_BADNESS, CRASH, EXIT_CODES, INTERRUPTED, UNKNOWN, USAGE, Group, complain, failed, progress, say
 
 if TYPE_CHECKING:
+    from harness.runner import RunResult
     from harness.scenario import Scenario
 
 SUFFIXES = (".yaml", ".yml")
@@ -61,7 +62,7 @@ _FILES = click.argument("paths", metavar="FILE|FOLDER...", nargs=-1, required=Tr
 
 
 def _with_history(context: click.Context, parameter: click.Parameter, folder: Path) -> Path:
-    if not (folder / "history").is_dir():
+    if not (folder / "history").is_dir() and not (folder / "repeat.json").exists():
         raise click.BadParameter(f"{folder} holds no folder 'history', as a run's folder does")
     return folder
 
@@ -156,18 +157,26 @@ def run(paths: Sequence[Path], runtime: str, reports: Path, seed: int | None, lo
 
 
 def _run_one(scenario: Scenario, runtime: str, reports: Path, seed: int, locust_ui: bool) -> _Ended:
-    from harness import runner
+    from harness import repeats
 
     click.echo(f"{scenario.name}: {scenario.title} (seed {seed})", err=True)
     try:
-        result = runner.run(scenario, runtime=runtime, reports=reports, seed=seed, progress=progress(), locust_ui=locust_ui)
+        result = repeats.run(scenario, runtime=runtime, reports=reports, seed=seed, progress=progress(), locust_ui=locust_ui)
     except Exception as problem:  # noqa: BLE001 (one run's failure must not take the next ones along)
         code = failed(problem, shown=click.get_current_context().obj)
         said = {USAGE: "not run", CRASH: "crash"}.get(code, "unknown")
         return _Ended(scenario.name, code, said, str(problem), "")
-    report = say(result.folder)
+    report = _say_series(result) if repeats.is_series(result.folder) else say(result.folder)
     verdict = result.verdict
     return _Ended(scenario.name, verdict.exit_code, verdict.value, result.reason, report, result.interrupted)
+
+
+def _say_series(result: RunResult) -> str:
+    """Prints what a series of runs says; returns the path of its page, the last line."""
+    click.echo(plain((result.folder / "report.md").read_text("utf-8")))
+    report = str(result.folder / "report.html")
+    click.echo(plain(f"\n{result.verdict.value.upper()}: {result.reason}\n{report}"))
+    return report
 
 
 def _sum_up(ended: Sequence[_Ended]) -> None:
@@ -220,7 +229,7 @@ def _files(paths: Iterable[Path]) -> Iterator[Path]:
 @cli.command(epilog=EXIT_CODES)
 @_FOLDER
 def judge(folder: Path) -> int:
-    """Judges a finished run again, from its history alone.
+    """Judges a finished run again, or a series of them, from its history alone.
 
     Needs no engine, no cluster and no database driver, and no earlier result.json. Writes all reports anew into
     FOLDER, which is a run's: the one that holds `history`.
@@ -229,9 +238,13 @@ def judge(folder: Path) -> int:
     Example:
       harness judge reports/rds_multi_az/writer_crash/latest
     """
-    from harness import judging, runner
+    from harness import judging, repeats, runner
     from harness.verdict import Verdict
 
+    if repeats.is_series(folder):
+        series = repeats.conclude(folder, again=True)
+        _say_series(series)
+        return series.verdict.exit_code
     result = judging.judge_folder(folder)
     runner.write_reports(folder, result)
     say(folder)
@@ -249,8 +262,11 @@ def report(folder: Path) -> None:
     Example:
       harness report reports/rds_multi_az/writer_crash/latest
     """
-    from harness import judging, runner
+    from harness import judging, repeats, runner
 
+    if repeats.is_series(folder):
+        click.echo(str(repeats.conclude(folder).folder / "report.html"))
+        return
     kept = folder / "result.json"
     try:
         result = json.loads(kept.read_text("utf-8")) if kept.exists() else judging.judge_folder(folder)

@@ -17,14 +17,13 @@ from typing import Any
 import numpy as np
 
 from harness import units
-from harness.bounds import worst
+from harness.bounds import RUNS_AT_LEAST, worst
 from harness.errors import UsageError
 from harness.reporters import _shown
 from harness.verdict import Measured, Verdict
 
 RESULT = "result.json"
 NEEDED = ("scenario", "findings", "started_at", "reason")
-RUNS_AT_LEAST = 3  # on each side, for an interval that says how much runs differ
 RESAMPLES, CONFIDENCE = 10_000, 0.95
 MORE_IS_BETTER = ("availability", "window_availability", "user_uptime", "probes_on_time")
 Plain = Mapping[str, Any]

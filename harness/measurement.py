@@ -17,7 +17,7 @@ from harness.clock import SECOND_NS, now_ns, wait_until
 from harness.errors import ClusterError
 from harness.guards import Guards
 from harness.nemesis import Nemesis
-from harness.protocols import Cluster, Node, Progress, Topology
+from harness.protocols import Cluster, Looping, Node, Progress, Topology
 from harness.recording import Notes
 from harness.scenario import Scenario, Use
 from harness.watch import HostWatch
@@ -30,7 +30,10 @@ AFTER_AT_LEAST_S, AFTER_AT_MOST_S = 5.0, 60.0  # how long is measured after reco
 
 @dataclass
 class Measurement:
-    """One scenario measured on a cluster that is formed; `session` as for Clients."""
+    """One scenario measured on a cluster that is formed; `session` as for Clients.
+
+    With `dephased`, each fault comes later by a random part of the manager's loop.
+    """
 
     scenario: Scenario
     topology: Topology
@@ -39,6 +42,7 @@ class Measurement:
     seed: int
     progress: Progress
     session: str = ""
+    dephased: bool = False
 
     def __post_init__(self) -> None:
         rng = random.Random(self.seed)
@@ -48,7 +52,7 @@ class Measurement:
         self.readings = self.clients.readings
         self.nemesis = Nemesis(
             self.cluster, self.topology, (*self.scenario.faults, *self.scenario.changes), self.readings, self.notes, rng,
-            self.scenario.recovery.stable_for_s, self.progress,
+            self.scenario.recovery.stable_for_s, self.progress, _loop_s(self.topology) if self.dephased else 0,
         )  # fmt: skip
         # On a cluster that lives on, a node's log tells of earlier measurements too.
         self._logged = {name: len(node.logs()) for name, node in self._databases()} if self.session else {}
@@ -187,3 +191,7 @@ class Measurement:
 
     def _databases(self) -> list[tuple[str, Node]]:
         return [(name, node) for name, node in self.cluster.nodes.items() if node.spec.role == "database"]
+
+
+def _loop_s(topology: Topology) -> float:
+    return topology.manager_loop_s if isinstance(topology, Looping) else 0.0

@@ -59,6 +59,7 @@ class Nemesis:
     rng: random.Random
     stable_for_s: float
     progress: Callable[[str], None]
+    dephase_s: float = 0  # each fault or change is put off by up to so much, drawn uniformly
     stopping: threading.Event = field(default_factory=threading.Event)
     cut_off: set[str] = field(default_factory=set)  # zones that a network fault holds now
     touched: set[str] = field(default_factory=set)  # nodes that a fault has hit
@@ -66,9 +67,11 @@ class Nemesis:
     _state: dict[str, set[str]] = field(default_factory=dict)
     _threads: list[threading.Thread] = field(default_factory=list)
     _steady_at: int = 0
+    _put_off: dict[str, float] = field(default_factory=dict)
 
     def start(self, steady_at: int) -> None:
         self._steady_at = steady_at
+        self._put_off = {plan.id: self.rng.uniform(0, self.dephase_s) for plan in self.plans}
         self._primary_before = dict.fromkeys((plan.id for plan in self.plans), _primary(self.readings.roles()))
         for plan in self.plans:
             thread = threading.Thread(target=self._carry_out, args=(plan,), name=f"nemesis {plan.id}", daemon=True)
@@ -224,7 +227,7 @@ class Nemesis:
         when = plan.when
         if when and not self._wait(partial(self._comes, when.of, lambda: self._true(when, plan))):
             return False
-        due = began + int((plan.at_s or 0) * SECOND_NS)
+        due = began + int(((plan.at_s or 0) + self._put_off[plan.id]) * SECOND_NS)
         return self._wait(lambda: now_ns() >= due)
 
     def _comes(self, of: str | None, condition: Callable[[], bool]) -> bool:

@@ -469,6 +469,15 @@ class SwitchesOver(Protocol):
         """
 
 
+@runtime_checkable
+class Looping(Protocol):
+    """A topology whose manager looks at its members now and then: a fault just after a look is found last."""
+
+    @property
+    def manager_loop_s(self) -> float:
+        """The time from one look to the next, in seconds."""
+
+
 # --- judging -------------------------------------------------------------------------------------------------
 
 

@@ -113,7 +113,7 @@ class ScenarioItem(pytest.Item):
             self.add_marker(marker)
 
     def runtest(self) -> None:
-        from harness import runner
+        from harness import repeats
         from harness.errors import RuntimeUnavailable
         from harness.fixtures import unavailable
 
@@ -121,7 +121,7 @@ class ScenarioItem(pytest.Item):
         seed = random.randrange(2**32) if seed is None else seed
         self.user_properties.append(("seed", seed))
         try:
-            result = runner.run(
+            result = repeats.run(
                 self.scenario,
                 runtime=self.config.getoption("--harness-runtime"),
                 reports=Path(self.config.getoption("--harness-reports")),

@@ -98,7 +98,7 @@ def measure(
         try:
             with (
                 living.measured(cluster, scenario.title, session, folder) as (topology, attached),
-                _recorded(attached.folder / "history" / session, progress) as notes,
+                recorded(attached.folder / "history" / session, progress) as notes,
             ):
                 notes.write("run", now_ns(), **first_event(scenario, topology, cluster.runtime, draw))
                 note_layout(notes, scenario, topology, attached)
@@ -112,14 +112,15 @@ def measure(
         return conclude(folder, progress)
 
 
-def conclude(folder: Path, progress: Progress) -> RunResult:
-    """Judges a run's folder, writes its reports, and lets `latest` point to it."""
+def conclude(folder: Path, progress: Progress, *, point: bool = True) -> RunResult:
+    """Judges a run's folder, writes its reports, and, if told so, lets `latest` point to it."""
     with interrupts.shielded():
         progress("judging")
         archive.write(folder / "history")
         result = judging.judge_folder(folder)
         write_reports(folder, result)
-        _point_latest(folder)
+        if point:
+            point_latest(folder)
     verdict, interrupted = Verdict(result["verdict"]), bool(interrupts.asked())
     return RunResult(verdict, result["reason"], result["findings"], folder, interrupted)
 
@@ -156,7 +157,8 @@ def new_folder(reports: Path, scenario: Scenario) -> Path:
     raise UsageError(f"{above}: a hundred runs began in this second")
 
 
-def _point_latest(folder: Path) -> None:
+def point_latest(folder: Path) -> None:
+    """Lets `latest`, beside a run's folder, point to it."""
     latest, fresh = folder.parent / "latest", folder.parent / f".latest-{folder.name}"
     fresh.symlink_to(folder.name)
     os.replace(fresh, latest)
@@ -168,7 +170,7 @@ def _point_latest(folder: Path) -> None:
 def record(scenario: Scenario, runtime: Runtime, folder: Path, seed: int, progress: Progress) -> None:
     """Carries a scenario out and leaves its history in `folder/history`, whatever happens on the way."""
     topology: Topology = scenario.topology.options
-    with _recorded(folder / "history", progress) as notes:
+    with recorded(folder / "history", progress) as notes:
         notes.write("run", now_ns(), **first_event(scenario, topology, runtime.name, seed))
         notes.write("phase", now_ns(), phase="forming")
         with runtime.launch(topology, folder) as cluster:
@@ -179,7 +181,7 @@ def record(scenario: Scenario, runtime: Runtime, folder: Path, seed: int, progre
 
 
 @contextmanager
-def _recorded(history: Path, progress: Progress) -> Iterator[Notes]:
+def recorded(history: Path, progress: Progress) -> Iterator[Notes]:
     """The notes of a history, into which whatever goes wrong is written, too.
 
     What is the harness's own fault is raised, and so is DiskError when the history is not whole.

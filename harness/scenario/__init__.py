@@ -24,7 +24,18 @@ from harness.scenario.document import Document, Given, Steps, read
 from harness.scenario.fields import as_written, fields_of, options
 from harness.scenario.locust_files import along
 from harness.scenario.models import file_model, metrics, schema
-from harness.scenario.values import AbortIf, ChangePlan, Expectation, FaultPlan, Planned, Recovery, Scenario, SteadyState, Use
+from harness.scenario.values import (
+    AbortIf,
+    ChangePlan,
+    Expectation,
+    FaultPlan,
+    Planned,
+    Recovery,
+    Repeat,
+    Scenario,
+    SteadyState,
+    Use,
+)
 from harness.scenario.wording import in_our_words, refusal, said
 from harness.workloads.locustfile import Locustfile
 
@@ -35,6 +46,7 @@ __all__ = [
     "FaultPlan",
     "Planned",
     "Recovery",
+    "Repeat",
     "Scenario",
     "SteadyState",
     "Use",
@@ -95,6 +107,7 @@ def _examined(document: Document | Given, model: Any, *, path: Path | None, fold
         markers=raw.markers,
         recovery=raw.recovery,
         abort_if=raw.abort_if,
+        repeat=raw.repeat,
     )
     contradictions = [said(document.place(steps, key), what) for steps, key, what in contradictions_in(scenario, folder)]
     if contradictions:
@@ -149,6 +162,7 @@ def as_run(scenario: Scenario) -> dict[str, Any]:
         "markers": list(scenario.markers),
         "recovery": dataclasses.asdict(scenario.recovery),
         "abort_if": dataclasses.asdict(scenario.abort_if),
+        "repeat": dataclasses.asdict(scenario.repeat) if scenario.repeat else None,
     }
 
 

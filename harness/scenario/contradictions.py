@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from harness import conditions, targets
+from harness.bounds import RUNS_AT_LEAST
 from harness.errors import UsageError, suggestion
 from harness.layout import Plan, client_nodes
 from harness.protocols import Database, NodeSpec, Topology
 from harness.scenario import locust_files
 from harness.scenario.document import Steps
 from harness.scenario.fields import fields_of
-from harness.scenario.models import by_phase
+from harness.scenario.models import by_phase, metrics
 from harness.scenario.values import ChangePlan, Expectation, FaultPlan, Planned, Scenario
 from harness.scenario.wording import shortly
 from harness.workloads.locustfile import SPAWNED_WITHIN_S, Locustfile
@@ -48,6 +49,7 @@ def contradictions_in(scenario: Scenario, folder: Path) -> Iterator[Contradictio
     yield from _of_bounds(scenario.expect)
     yield from _of_topology(scenario, folder)
     yield from _of_guards(scenario)
+    yield from _of_repeat(scenario)
 
 
 def _sort(plan: Planned) -> str:
@@ -144,6 +146,25 @@ def _of_waiting(plans: Plans) -> Iterator[Contradiction]:
         circle = error.args[1][::-1]
         _, steps, plan = min((of[event] for event in circle if event in of), key=lambda found: found[0])
         yield (*steps, next(iter(_waits(plan)))), False, f"waits for itself: {', which awaits '.join(map(repr, circle))}"
+
+
+def _of_repeat(scenario: Scenario) -> Iterator[Contradiction]:
+    """Repeating that could never end as it is asked to."""
+    repeat = scenario.repeat
+    if repeat is None:
+        return
+    if repeat.max < repeat.min:
+        yield ("repeat", "max"), False, f"at most {repeat.max} runs are fewer than the least, {repeat.min}"
+    if repeat.until and repeat.max < RUNS_AT_LEAST:
+        yield ("repeat", "max"), False, f"{repeat.max} runs have no interval, which needs {RUNS_AT_LEAST}; it can never get tight"
+    for metric, within in repeat.until.items():
+        if metric not in metrics():
+            yield ("repeat", "until", metric), True, f"no metric called '{metric}'{suggestion(metric, metrics())}"
+        elif within <= 0:
+            yield ("repeat", "until", metric), True, f"{metric} can never get as tight as that; ask for more than ±0%"
+        elif not scenario.faults and not scenario.changes:
+            what = f"nothing is broken, so {metric} is none or as good as, and a share of that can never get tight"
+            yield ("repeat", "until", metric), True, what
 
 
 def _of_bounds(expect: Sequence[Expectation]) -> Iterator[Contradiction]:

@@ -34,6 +34,7 @@ from harness.scenario.values import (
     MoreThanNone,
     NotEmpty,
     Recovery,
+    Repeat,
     SteadyState,
     Use,
     Word,
@@ -185,6 +186,10 @@ def file_model(*, needs_workload: bool = True) -> Any:
         "markers": (tuple[Word, ...], Field(default_factory=tuple, description="pytest markers")),
         "recovery": part(Recovery),
         "abort_if": part(AbortIf),
+        "repeat": (
+            becoming(lambda model: built(Repeat, model), model_of(Repeat)),
+            Field(default_factory=lambda: None, description="run it again and again, until the figures are sure enough"),
+        ),
     }
     what = "One question about one system: what is broken, under which load, and what must hold."
     return create_model("Scenario", __base__=Strict, __doc__=what, **fields)

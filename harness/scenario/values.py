@@ -86,6 +86,27 @@ class AbortIf:
     two_primaries_s: MoreThanNone | None = None
 
 
+def _within(value: object) -> float:
+    """`±10%` → 0.1."""
+    return units.share(value.strip().removeprefix("±").removeprefix("+-").strip() if isinstance(value, str) else value)
+
+
+Within = Annotated[float, BeforeValidator(_within), text_of(rf"^(±|\+-)?\s*{PERCENTAGE}$", "±10%")]
+Times = Annotated[int, Field(ge=1)]
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """How often the scenario is run on one living cluster: `min` times that can be trusted, and up to `max` in all.
+
+    `until` ends it: the median of each metric in it shall be known to within so much of itself (95 %).
+    """
+
+    min: Times = 10
+    max: Times = 30
+    until: Mapping[str, Within] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class FaultPlan:
     """One fault: what, on which target, from when to when. Times are seconds.
@@ -167,3 +188,4 @@ class Scenario:
     markers: tuple[str, ...] = ()
     recovery: Recovery = Recovery()
     abort_if: AbortIf = AbortIf()
+    repeat: Repeat | None = None

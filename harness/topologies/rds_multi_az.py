@@ -104,6 +104,10 @@ class RdsMultiAz:
     def secrets(self) -> dict[str, str]:
         return self._secrets
 
+    @property
+    def manager_loop_s(self) -> float:
+        return self.loop_wait_s
+
     def dsn(self, host: str, port: int) -> str:
         return f"postgresql://application:{self._secrets['application']}@{host}:{port}/{DATABASE}"
 

@@ -22,6 +22,11 @@ VALIDATOR = jsonschema.Draft202012Validator(scenario.schema())
 
 # What a schema cannot say: how parts of a file go together, what a topology has, and how YAML is written.
 BEYOND_A_SCHEMA = {
+    "repeat_fewer_than_least",
+    "repeat_that_breaks_nothing",
+    "repeat_until_a_misspelt_metric",
+    "repeat_until_nothing_is_open",
+    "repeat_without_an_interval",
     "abort_before_what_is_expected",
     "after_names_nothing",
     "after_the_end",
