@@ -226,6 +226,50 @@ def _files(paths: Iterable[Path]) -> Iterator[Path]:
 # --- what runs left -------------------------------------------------------------------------------------------
 
 
+@cli.command(
+    epilog="Exit codes: 0 when each value has runs that can be trusted, and one meets the RTO where one is given; 1 when none"
+    " does; 3 when a value has no run that can be trusted; 2 for input that cannot be used."
+)
+@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+@click.option("--vary", metavar="SETTING=A,B,...", required=True, help="Which setting of the scenario gets which values.")
+@click.option("--gray", metavar="FILE", type=click.Path(path_type=Path), help="A scenario whose fault passes by itself.")
+@click.option("--times", metavar="N", type=click.IntRange(1), default=5, show_default=True, help="Runs of each for each value.")
+@click.option("--rto", metavar="DURATION", help="The outage that is wanted at most; the value that meets it is named.")
+@click.option("--runtime", type=click.Choice(["auto", "docker", "local"]), default="auto", show_default=True, help="As for run.")
+@click.option(
+    "--reports",
+    metavar="DIR",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("reports"),
+    show_default=True,
+    help="The folder to write to: DIR/<scenario>/sweeps/<time>/.",
+)
+@click.option("--seed", metavar="N", type=int, help="A whole number that repeats the random choices.  [default: drawn anew]")
+def sweep(file: Path, vary: str, gray: Path | None, times: int, rto: str | None, **how: Any) -> int:
+    """Varies a setting, and draws the outage against false failovers.
+
+    The scenario in FILE is repeated on a cluster of its own for each value of the setting; so is the one of --gray, in which
+    every failover is a false one. All values are checked before the first cluster starts.
+
+    \b
+    Examples:
+      harness sweep scenarios/rds_multi_az/writer_crash.yaml --vary topology.ttl=20s,30s,40s --rto 35s
+      harness sweep crash.yaml --gray hiccup.yaml --vary topology.loop_wait=1s,5s --times 10
+    """
+    from harness import sweeping, units
+
+    try:
+        rto_s = None if rto is None else units.seconds(rto)
+    except ValueError as problem:
+        raise UsageError(f"--rto {rto}: {problem}") from None
+    found, folder = sweeping.sweep(
+        _load(file), vary, times=times, gray=_load(gray) if gray else None, rto_s=rto_s, progress=progress(), **how
+    )
+    click.echo(plain((folder / "report.md").read_text("utf-8")))
+    click.echo(plain(f"{found.verdict.value.upper()}: {found.answer}\n{folder / 'report.html'}"))
+    return found.verdict.exit_code
+
+
 @cli.command(epilog=EXIT_CODES)
 @_FOLDER
 def judge(folder: Path) -> int:

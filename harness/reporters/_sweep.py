@@ -1,0 +1,128 @@
+"""How is a sweep told: outage against false failovers, for each value of a setting?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from markupsafe import Markup
+
+from harness.reporters import _shown
+from harness.reporters.html import asset, environment, policy
+
+if TYPE_CHECKING:
+    from harness.sweeping import Setting, Sweep
+
+
+@dataclass(frozen=True)
+class Row:
+    """One setting, in words."""
+
+    value: str
+    runs: str
+    outage: str
+    interval: str
+    range: str
+    false: str
+    meets: str
+    named: bool
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Every run's outage (upwards, from 0) over the settings, with the share of false failovers as bars below."""
+
+    WIDTH: ClassVar[int] = 900
+    TOP: ClassVar[int] = 260  # the height of the outages' part
+    HEIGHT: ClassVar[int] = 400
+    LEFT: ClassVar[int] = 60
+
+    points: tuple[tuple[float, float, str], ...]
+    medians: tuple[tuple[float, float, float, str], ...]  # x from, x to, y, in words
+    labels: tuple[tuple[float, str], ...]
+    ticks: tuple[tuple[float, str], ...]
+    bars: tuple[tuple[float, float, float, float, str], ...]  # x, y, width, height, in words
+    rto: float | None
+
+
+def rows(found: Sweep) -> Iterator[Row]:
+    """Each setting."""
+    for one in found.settings:
+        spread, false = one.spread, one.false_failovers
+        known = spread is not None and spread.lower is not None and spread.upper is not None
+        figures = [value.value or 0.0 for value in spread.values] if spread else []
+        yield Row(
+            one.value,
+            f"{len(one.outage.trusted)} of {len(one.outage.runs)}",
+            _shown.number(spread.median, spread.unit) if spread else "not known",
+            f"{_shown.number(spread.lower, 's')} … {_shown.number(spread.upper, 's')}" if spread and known else "",
+            f"{_shown.number(min(figures), 's')} … {_shown.number(max(figures), 's')}" if figures else "",
+            f"{false[0]} in {false[1]} runs" if false else "not known" if one.gray else "not asked",
+            "" if found.rto_s is None else "yes" if one.meets(found.rto_s) else "no",
+            found.named is one,
+        )  # fmt: skip
+
+
+def chart(found: Sweep) -> Chart:
+    """The drawing."""
+    figures = [value.upper or value.value or 0.0 for one in found.settings if one.spread for value in one.spread.values]
+    most = 1.1 * max([*figures, found.rto_s or 0.0], default=0.0) or 1.0
+    step = (Chart.WIDTH - Chart.LEFT) / max(1, len(found.settings))
+
+    def y(seconds: float) -> float:
+        return round(Chart.TOP * (1 - seconds / most), 1)
+
+    points, medians, labels, bars = [], [], [], []
+    for place, one in enumerate(found.settings):
+        middle = Chart.LEFT + step * (place + 0.5)
+        labels.append((round(middle, 1), one.value))
+        points += _points(one, middle, step, y)
+        if one.spread:
+            said = f"median {_shown.number(one.spread.median, 's')}"
+            medians.append((round(middle - step / 4, 1), round(middle + step / 4, 1), y(one.spread.median), said))
+        if false := one.false_failovers:
+            height = round((Chart.HEIGHT - Chart.TOP - 70) * false[0] / false[1], 1)
+            bars.append(
+                (round(middle - 30, 1), Chart.HEIGHT - 20 - height, 60.0, max(height, 1.0), f"{false[0]} of {false[1]}")
+            )  # fmt: skip
+    ticks = [(y(most * share), _shown.number(most * share, "s")) for share in (0, 0.25, 0.5, 0.75)]
+    rto = None if found.rto_s is None else y(found.rto_s)
+    return Chart(tuple(points), tuple(medians), tuple(labels), tuple(ticks), tuple(bars), rto)
+
+
+def _points(one: Setting, middle: float, step: float, y: Callable[[float], float]) -> list[tuple[float, float, str]]:
+    values = one.spread.values if one.spread else ()
+    apart = step / 3 / max(1, len(values))
+    return [
+        (round(middle + (i - (len(values) - 1) / 2) * apart, 1), y(value.value or 0.0), f"run {i + 1}: {_shown.value(value)}")
+        for i, value in enumerate(values)
+    ]
+
+
+def markdown(found: Sweep) -> str:
+    """The sweep as a table."""
+    lines = [
+        f"# {found.scenario}: {found.vary}",
+        "",
+        f"**{found.answer}.**",
+        "",
+        f"Outage: {found.title}. " + (f"False failovers: {found.gray}." if found.gray else ""),
+        "",
+        f"| {found.vary} | runs trusted | outage, median | 95 % interval | least … most | false failovers | meets the RTO |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in rows(found):
+        value = f"**{row.value}**" if row.named else row.value
+        lines.append(f"| {value} | {row.runs} | {row.outage} | {row.interval} | {row.range} | {row.false} | {row.meets} |")
+    return "\n".join(lines) + "\n"
+
+
+def page(found: Sweep) -> str:
+    """The sweep as one HTML file that needs no network."""
+    style = asset("report.css")
+    return (
+        environment()
+        .get_template("sweep.html.j2")
+        .render(found=found, rows=list(rows(found)), chart=chart(found), style=Markup(style), policy=policy("", style))
+    )

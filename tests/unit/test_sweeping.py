@@ -1,0 +1,93 @@
+"""A sweep names the setting that meets the wanted outage at the least price, and refuses what cannot be varied."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import scenario, sweeping
+from harness.errors import UsageError
+from harness.repeats import Series
+from harness.reporters import _sweep
+from harness.scenario import Repeat
+from harness.sweeping import Setting, Sweep
+from harness.verdict import Measured, Verdict, count
+
+SCENARIOS = Path(__file__).parent.parent.parent / "scenarios"
+CRASH = scenario.load(SCENARIOS / "rds_multi_az" / "writer_crash.yaml")
+
+
+def run(trusted: bool = True, **measured: Measured) -> dict[str, Any]:
+    told = {name: one.as_json() for name, one in measured.items()}
+    finding = {"checker": "c", "verdict": "pass" if trusted else "unknown", "validity": True, "measured": told}
+    return {"verdict": "pass", "reason": "r", "findings": [finding]}
+
+
+def series(*runs: dict[str, Any]) -> Series:
+    return Series("s/crash", "t", [(f"{n:02}", one) for n, one in enumerate(runs, 1)], Repeat(len(runs) or 1, len(runs) or 1))
+
+
+def setting(value: str, outages: list[float], failovers: list[int] | None = None, trusted: bool = True) -> Setting:
+    crashes = [run(trusted, write_outage=Measured(outage, "s", outage - 0.1, outage + 0.1)) for outage in outages]
+    gray = None if failovers is None else series(*(run(role_changes=count(number)) for number in failovers))
+    return Setting(value, series(*crashes), gray)
+
+
+def swept(*settings: Setting, rto_s: float | None = 35.0, gray: str = "gray") -> Sweep:
+    return Sweep("s/crash", "t", "topology.ttl", settings, gray, rto_s)
+
+
+QUICK, MIDDLE, SLOW = setting("20s", [19, 20], [1, 1]), setting("30s", [29, 31], [0, 0]), setting("40s", [39, 40], [0, 0])
+
+
+def test_of_what_meets_the_rto_the_one_with_the_fewest_false_failovers_is_named() -> None:
+    found = swept(QUICK, MIDDLE, SLOW)
+    assert (found.verdict, found.answer) == (Verdict.PASS, "topology.ttl = 30s meets 35 s, with 0 false failovers in 2 runs")
+
+
+def test_one_run_that_may_have_been_too_slow_is_enough_to_miss_the_rto() -> None:
+    assert swept(setting("30s", [20, 34.95], [0]), rto_s=35).verdict is Verdict.FAIL
+    assert swept(setting("30s", [20, 34.85], [0]), rto_s=35).verdict is Verdict.PASS
+
+
+def test_a_value_without_a_run_to_trust_makes_the_sweep_unknown() -> None:
+    found = swept(QUICK, setting("30s", [20], [0], trusted=False))
+    assert found.verdict is Verdict.UNKNOWN
+    assert "no run with 30s can be trusted" in found.answer
+
+
+def test_the_page_shows_every_run_and_every_false_failover() -> None:
+    page = _sweep.page(swept(QUICK, MIDDLE, SLOW))
+    assert page.count("<circle") == 6
+    assert page.count("<rect") == 3
+    assert ">2 of 2<" in page
+    assert "| **30s** | 2 of 2 | 30.00 s |" in _sweep.markdown(swept(QUICK, MIDDLE, SLOW))
+
+
+def test_a_setting_is_changed_where_the_scenario_has_but_a_word() -> None:
+    changed = sweeping.varied(CRASH, "topology.ttl", "30s")
+    assert changed.topology.options.ttl_s == 30
+    assert changed.name == CRASH.name
+    assert sweeping.varied(CRASH, "workload.rate", "60/s").workloads[0].options.rate_per_s == 60
+    assert sweeping.varied(CRASH, "faults.0.at", "9s").faults[0].at_s == 9
+
+
+@pytest.mark.parametrize(
+    ("vary", "said"),
+    [
+        ("topology.ttl", "write a setting of the scenario and its values"),
+        ("topology.ttl=20s", "give at least two values, each once"),
+        ("topology.ttl=20s,20s", "give at least two values, each once"),
+        ("topology.tll=20s,30s", "unknown key 'tll'; did you mean 'ttl'?"),
+        ("topology.ttl=10s,30s", "Patroni's least values are ttl 20s"),
+        ("topologie.ttl=20s,30s", "has no 'topologie' with settings of its own"),
+        ("faults.at=20s,30s", "'faults' is a list; name one by its number from 0: faults.0.at"),
+    ],
+)
+def test_what_cannot_be_varied_is_refused_in_one_line_before_anything_starts(vary: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--vary") as refused:
+        sweeping.sweep(CRASH, vary, times=1, reports=tmp_path, runtime="there is none")
+    assert said in str(refused.value)
+    assert not list(tmp_path.iterdir())
