@@ -213,6 +213,14 @@ def episode(kept: Sequence[Lane], fault: FaultRecord, end: int) -> list[Gap]:
     return _linked(gaps, fault.injecting, end if fault.healed is None else fault.healed, end)
 
 
+def effect(fault: FaultRecord, gaps: Sequence[Gap]) -> tuple[int, int]:
+    """When a fault took effect, earliest and latest, in ns; `gaps` are its episode's."""
+    injecting = fault.injecting or 0
+    if not gaps:
+        return injecting, injecting if fault.injected is None else fault.injected
+    return max(injecting, min(gap.last_ok for gap in gaps)), max(injecting, min(gap.begins for gap in gaps))
+
+
 def aftermath(kept: Sequence[Lane], fault: FaultRecord, end: int) -> list[Gap]:
     """The outages in any of the lanes that the healing of a fault did not end, or brought about, until all were stable.
 

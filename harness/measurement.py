@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from harness import interrupts
+from harness import clocks, interrupts
 from harness.clients import Clients
 from harness.clock import SECOND_NS, now_ns, wait_until
 from harness.errors import ClusterError
 from harness.guards import Guards
 from harness.nemesis import Nemesis
-from harness.protocols import Cluster, Looping, Node, Progress, Topology
+from harness.protocols import Cluster, KeepsRecords, Looping, Node, Progress, Topology
 from harness.recording import Notes
 from harness.scenario import Scenario, Use
 from harness.watch import HostWatch
@@ -82,6 +82,7 @@ class Measurement:
         self.clients.stop()
         self._final_reads()
         self._note_rejoins()
+        self._note_records()
 
     def _phase(self, name: str, at: int | None = None) -> None:
         self.notes.write("phase", now_ns() if at is None else at, phase=name)
@@ -188,6 +189,18 @@ class Measurement:
         for name, node in self._databases():
             if way := self.topology.rejoin_way(node.logs()[self._logged.get(name, 0) :]):
                 self.notes.write("rejoin", now_ns(), node=name, way=way)
+
+    def _note_records(self) -> None:
+        """What the managers wrote down, put on this run's clock; what came before the steady state is another matter."""
+        if not isinstance(self.topology, KeepsRecords):
+            return
+        for name, node in self._databases():
+            if not node.running() or (offset := clocks.offset(node)) is None:
+                self.progress(f"{name}: its clock could not be asked, so its log tells nothing of when")
+                continue
+            for told in self.topology.records(node.logs()[self._logged.get(name, 0) :], offset.zone):
+                if (at := offset.here(told.at)) >= self.first_at:
+                    self.notes.write("manager", at, node=name, what=told.what, said=told.said, error_s=offset.error_s)
 
     def _databases(self) -> list[tuple[str, Node]]:
         return [(name, node) for name, node in self.cluster.nodes.items() if node.spec.role == "database"]

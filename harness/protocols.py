@@ -6,9 +6,10 @@ gives; topologies, faults, workloads and checkers are what one file adds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from datetime import tzinfo
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any, ClassVar, NewType, Protocol, runtime_checkable
@@ -467,6 +468,23 @@ class SwitchesOver(Protocol):
 
         Raises ClusterError, with the manager's own words, when it will not or cannot.
         """
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What a manager's own log tells of a failover: `at` is Unix time in seconds by the node's clock, `said` the log's words."""
+
+    at: float
+    what: str  # detected, elected, promoted or demoted
+    said: str
+
+
+@runtime_checkable
+class KeepsRecords(Protocol):
+    """A topology whose manager writes down how a failover went."""
+
+    def records(self, log: str, zone: tzinfo) -> Iterable[Recorded]:
+        """What a database node's log tells of failovers; `zone` is that of its clock."""
 
 
 @runtime_checkable

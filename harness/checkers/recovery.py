@@ -9,7 +9,7 @@ from typing import ClassVar
 from harness.bounds import expectations, judge, show
 from harness.clock import SECOND_NS
 from harness.history import FaultRecord, History
-from harness.intervals import SETTLED_S, Gap, Lane, aftermath, episode, lanes
+from harness.intervals import SETTLED_S, Gap, Lane, aftermath, effect, episode, lanes
 from harness.verdict import Finding, Measured, between
 
 
@@ -52,21 +52,13 @@ def _gaps(history: History, fault: FaultRecord, kept: Sequence[Lane]) -> list[Ga
     return episode(kept, fault, history.end)
 
 
-def _effect(fault: FaultRecord, gaps: Sequence[Gap]) -> tuple[int, int]:
-    """When the fault took effect, earliest and latest, in ns."""
-    injecting = fault.injecting or 0
-    if not gaps:
-        return injecting, injecting if fault.injected is None else fault.injected
-    return max(injecting, min(gap.last_ok for gap in gaps)), max(injecting, min(gap.begins for gap in gaps))
-
-
 def _service(history: History, fault: FaultRecord, kept: Sequence[Lane]) -> Measured:
     if not kept or any(lane.unusable for lane in kept):
         return Measured(None, "s")
     gaps = _gaps(history, fault, kept)
     if not gaps:
         return Measured(0.0, "s", 0.0, max(lane.longest_s for lane in kept))
-    earliest, latest = _effect(fault, gaps)
+    earliest, latest = effect(fault, gaps)
     return _until_stable(history, gaps, earliest, latest)
 
 
@@ -95,7 +87,7 @@ def _redundancy(history: History, fault: FaultRecord, kept: Sequence[Lane]) -> M
     """Known to within the time between two looks at the cluster."""
     if fault.healed is None or not history.named("cluster"):
         return Measured(None, "s")
-    earliest, latest = _effect(fault, _gaps(history, fault, kept))
+    earliest, latest = effect(fault, _gaps(history, fault, kept))
     looks = [event for event in history.named("cluster") if event.at >= fault.healed]
     healthy = next((event.at for event in looks if event.data.get("healthy")), None)
     missing = [event.at for event in looks if healthy is None or event.at < healthy]
@@ -120,7 +112,7 @@ def _notes(history: History, fault: FaultRecord, kept: Sequence[Lane]) -> list[s
         return [f"{fault.id}: no write probe failed; it had no effect on writes"]
     notes = []
     if ends:
-        first = (min(ends) - _effect(fault, gaps)[1]) / SECOND_NS
+        first = (min(ends) - effect(fault, gaps)[1]) / SECOND_NS
         notes.append(f"{fault.id}: the first acknowledged write came {first:.2f} s after the effect")
         held = (history.end - max(ends)) / SECOND_NS
         if len(ends) == len(gaps) and held < SETTLED_S:

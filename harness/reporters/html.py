@@ -23,6 +23,7 @@ from harness import series
 from harness.history import FaultRecord, History
 from harness.reporters import _shown
 from harness.reporters._curve import Curve
+from harness.reporters._waterfall import waterfalls
 
 PER_WINDOW = 100  # operations that a window of the rate and latency charts shall hold on average
 POLICY = "default-src 'none'; script-src {script}; style-src {style}; base-uri 'none'; form-action 'none'"
@@ -57,6 +58,7 @@ def page(folder: Path, history: History, result: Mapping[str, Any]) -> str:
             timeline=drawn,
             drawing=Drawing.of(drawn),
             curve=Curve.of(result),
+            waterfalls=list(waterfalls(result)),
             data=Markup(embedded(drawn)),
             script=Markup(script),
             style=Markup(style),

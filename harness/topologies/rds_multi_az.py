@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 import secrets
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import tzinfo
 from functools import partial
 from typing import Any, ClassVar, Literal
 
@@ -20,8 +21,9 @@ import yaml
 
 from harness.clock import wait_until
 from harness.errors import ClusterError
-from harness.protocols import AddressPlan, Cluster, Command, Endpoint, Greeting, NodeSpec, Paths
+from harness.protocols import AddressPlan, Cluster, Command, Endpoint, Greeting, NodeSpec, Paths, Recorded
 from harness.topologies._locks import LOCKS, VERSION_OF, Lock, start
+from harness.topologies._patroni_log import recorded
 from harness.witnesses import LOOK
 
 POSTGRES, REST = 5432, 8008
@@ -218,6 +220,9 @@ class RdsMultiAz:
         if "running pg_rewind" in log:
             return "rewind"
         return "basebackup" if "pg_basebackup failed" in log else None
+
+    def records(self, log: str, zone: tzinfo) -> Iterable[Recorded]:
+        return recorded(log, zone)
 
     def _primary(self, cluster: Cluster) -> str | None:
         for name, said in self.members(cluster).items():
