@@ -86,6 +86,14 @@ def test_nothing_acknowledged_is_lost_and_the_old_primary_rejoins_by_rewind(ran:
     assert any("became primary" in note for note in roles["notes"])
 
 
+def test_the_phases_of_the_failover_add_up_to_the_recovery(ran: tuple[runner.RunResult, dict[str, str]]) -> None:
+    measured = {name: one for finding in ran[0].findings for name, one in finding["measured"].items()}
+    phases = [measured[name]["value"] for name in ("detect", "elect", "promote", "reconnect", "settle")]
+    assert None not in phases, ran[0].findings
+    recovery = measured["recovery"]
+    assert sum(phases) == pytest.approx(recovery["value"], abs=recovery["upper"] - recovery["lower"])
+
+
 def test_the_report_folder_is_whole(ran: tuple[runner.RunResult, dict[str, str]]) -> None:
     folder = ran[0].folder
     for name in ("scenario.yaml", "result.json", "summary.md", "junit.xml", "report.html", "history/operations.parquet"):
