@@ -67,7 +67,7 @@ def _judge_one(measured: Measured | None, expected: Expectation) -> tuple[Verdic
     lower = measured.value if measured.lower is None else measured.lower
     verdicts, asked = [], []
     if expected.max is not None:
-        verdicts.append(_at_most(lower, measured.upper, expected.max))
+        verdicts.append(at_most(lower, measured.upper, expected.max))
         asked.append(f"at most {show_value(expected.max, measured.unit)}")
     if expected.min is not None:
         verdicts.append(_at_least(lower, measured.upper, expected.min))
@@ -77,7 +77,8 @@ def _judge_one(measured: Measured | None, expected: Expectation) -> tuple[Verdic
     return verdict, f"{name} {show(measured)}, {' and '.join(asked)}{unclear}"
 
 
-def _at_most(lower: float, upper: float | None, bound: float) -> Verdict:
+def at_most(lower: float, upper: float | None, bound: float) -> Verdict:
+    """Whether what lies between two bounds is at most a third; what had not ended has no upper one."""
     if upper is None or lower > bound:
         return Verdict.FAIL
     return Verdict.PASS if upper <= bound else Verdict.UNKNOWN

@@ -9,7 +9,7 @@ import importlib
 import json
 import random
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
@@ -22,8 +22,8 @@ from harness.plain import plain
 from harness.shell import BY_BADNESS, CRASH, EXIT_CODES, INTERRUPTED, UNKNOWN, USAGE, Group, complain, failed, progress, say
 
 if TYPE_CHECKING:
-    from harness.runner import RunResult
     from harness.scenario import Scenario
+    from harness.verdict import Verdict
 
 SUFFIXES = (".yaml", ".yml")
 
@@ -62,7 +62,9 @@ _FILES = click.argument("paths", metavar="FILE|FOLDER...", nargs=-1, required=Tr
 
 
 def _with_history(context: click.Context, parameter: click.Parameter, folder: Path) -> Path:
-    if not (folder / "history").is_dir() and not (folder / "repeat.json").exists():
+    from harness import repeats, sweeping
+
+    if not (folder / "history").is_dir() and not repeats.is_series(folder) and not sweeping.is_sweep(folder):
         raise click.BadParameter(f"{folder} holds no folder 'history', as a run's folder does")
     return folder
 
@@ -70,6 +72,28 @@ def _with_history(context: click.Context, parameter: click.Parameter, folder: Pa
 _FOLDER = click.argument(
     "folder", metavar="FOLDER", type=click.Path(path_type=Path, exists=True, file_okay=False), callback=_with_history
 )
+
+_RUNTIME = click.option(
+    "--runtime",
+    type=click.Choice(["auto", "docker", "local"]),
+    default="auto",
+    show_default=True,
+    help="Where the nodes live: containers (docker), namespaces of this machine (local), or what this machine can do (auto).",
+)
+_SEED = click.option(
+    "--seed", metavar="N", type=int, help="A whole number that repeats the random choices.  [default: drawn anew]"
+)
+
+
+def _reports_below(where: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    return click.option(
+        "--reports",
+        metavar="DIR",
+        type=click.Path(path_type=Path, file_okay=False),
+        default=Path("reports"),
+        show_default=True,
+        help=f"The folder to write to: {where}.",
+    )
 
 
 # --- scenarios ------------------------------------------------------------------------------------------------
@@ -111,22 +135,9 @@ class _Ended(NamedTuple):
 
 @cli.command(epilog=EXIT_CODES)
 @_FILES
-@click.option(
-    "--runtime",
-    type=click.Choice(["auto", "docker", "local"]),
-    default="auto",
-    show_default=True,
-    help="Where the nodes live: containers (docker), namespaces of this machine (local), or what this machine can do (auto).",
-)
-@click.option(
-    "--reports",
-    metavar="DIR",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("reports"),
-    show_default=True,
-    help="The folder to write to: DIR/<scenario>/<time>/, and DIR/<scenario>/latest points at the newest.",
-)
-@click.option("--seed", metavar="N", type=int, help="A whole number that repeats a run's random choices.  [default: drawn anew]")
+@_RUNTIME
+@_reports_below("DIR/<scenario>/<time>/, and DIR/<scenario>/latest points at the newest")
+@_SEED
 @click.option("--locust-ui", is_flag=True, help="Serve Locust's web UI of each zone's users on loopback, and print its URL.")
 def run(paths: Sequence[Path], runtime: str, reports: Path, seed: int | None, locust_ui: bool) -> int:
     """Runs scenarios: start, load, break, heal, judge, report.
@@ -166,16 +177,16 @@ def _run_one(scenario: Scenario, runtime: str, reports: Path, seed: int, locust_
         code = failed(problem, shown=click.get_current_context().obj)
         said = {USAGE: "not run", CRASH: "crash"}.get(code, "unknown")
         return _Ended(scenario.name, code, said, str(problem), "")
-    report = _say_series(result) if repeats.is_series(result.folder) else say(result.folder)
-    verdict = result.verdict
+    verdict, folder = result.verdict, result.folder
+    report = _say_together(folder, verdict, result.reason) if repeats.is_series(folder) else say(folder)
     return _Ended(scenario.name, verdict.exit_code, verdict.value, result.reason, report, result.interrupted)
 
 
-def _say_series(result: RunResult) -> str:
-    """Prints what a series of runs says; returns the path of its page, the last line."""
-    click.echo(plain((result.folder / "report.md").read_text("utf-8")))
-    report = str(result.folder / "report.html")
-    click.echo(plain(f"\n{result.verdict.value.upper()}: {result.reason}\n{report}"))
+def _say_together(folder: Path, verdict: Verdict, reason: str) -> str:
+    """Prints what several runs say together; returns the path of their page, the last line."""
+    click.echo(plain((folder / "report.md").read_text("utf-8")))
+    report = str(folder / "report.html")
+    click.echo(plain(f"\n{verdict.value.upper()}: {reason}\n{report}"))
     return report
 
 
@@ -227,24 +238,17 @@ def _files(paths: Iterable[Path]) -> Iterator[Path]:
 
 
 @cli.command(
-    epilog="Exit codes: 0 when each value has runs that can be trusted, and one meets the RTO where one is given; 1 when none"
-    " does; 3 when a value has no run that can be trusted; 2 for input that cannot be used."
+    epilog="Exit codes: 0 when each value has runs that can be trusted, and one meets the RTO where one is given; 1 when every"
+    " value surely misses it; 3 when that cannot be told; 2 for input that cannot be used."
 )
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
 @click.option("--vary", metavar="SETTING=A,B,...", required=True, help="Which setting of the scenario gets which values.")
 @click.option("--gray", metavar="FILE", type=click.Path(path_type=Path), help="A scenario whose fault passes by itself.")
 @click.option("--times", metavar="N", type=click.IntRange(1), default=5, show_default=True, help="Runs of each for each value.")
 @click.option("--rto", metavar="DURATION", help="The outage that is wanted at most; the value that meets it is named.")
-@click.option("--runtime", type=click.Choice(["auto", "docker", "local"]), default="auto", show_default=True, help="As for run.")
-@click.option(
-    "--reports",
-    metavar="DIR",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("reports"),
-    show_default=True,
-    help="The folder to write to: DIR/<scenario>/sweeps/<time>/.",
-)
-@click.option("--seed", metavar="N", type=int, help="A whole number that repeats the random choices.  [default: drawn anew]")
+@_RUNTIME
+@_reports_below("DIR/<scenario>/sweeps/<time>/")
+@_SEED
 def sweep(file: Path, vary: str, gray: Path | None, times: int, rto: str | None, **how: Any) -> int:
     """Varies a setting, and draws the outage against false failovers.
 
@@ -265,29 +269,32 @@ def sweep(file: Path, vary: str, gray: Path | None, times: int, rto: str | None,
     found, folder = sweeping.sweep(
         _load(file), vary, times=times, gray=_load(gray) if gray else None, rto_s=rto_s, progress=progress(), **how
     )
-    click.echo(plain((folder / "report.md").read_text("utf-8")))
-    click.echo(plain(f"{found.verdict.value.upper()}: {found.answer}\n{folder / 'report.html'}"))
+    _say_together(folder, found.verdict, found.answer)
     return found.verdict.exit_code
 
 
 @cli.command(epilog=EXIT_CODES)
 @_FOLDER
 def judge(folder: Path) -> int:
-    """Judges a finished run again, or a series of them, from its history alone.
+    """Judges a finished run, a series of them or a sweep again, from their histories alone.
 
     Needs no engine, no cluster and no database driver, and no earlier result.json. Writes all reports anew into
-    FOLDER, which is a run's: the one that holds `history`.
+    FOLDER, which is a run's (the one that holds `history`), a series' or a sweep's.
 
     \b
     Example:
       harness judge reports/rds_multi_az/writer_crash/latest
     """
-    from harness import judging, repeats, runner
+    from harness import judging, repeats, runner, sweeping
     from harness.verdict import Verdict
 
+    if sweeping.is_sweep(folder):
+        found = sweeping.rewrite(folder, again=True)
+        _say_together(folder, found.verdict, found.answer)
+        return found.verdict.exit_code
     if repeats.is_series(folder):
-        series = repeats.conclude(folder, again=True)
-        _say_series(series)
+        series = repeats.rewrite(folder, again=True)
+        _say_together(folder, series.verdict, series.reason)
         return series.verdict.exit_code
     result = judging.judge_folder(folder)
     runner.write_reports(folder, result)
@@ -306,11 +313,13 @@ def report(folder: Path) -> None:
     Example:
       harness report reports/rds_multi_az/writer_crash/latest
     """
-    from harness import judging, repeats, runner
+    from harness import judging, repeats, runner, sweeping
 
-    if repeats.is_series(folder):
-        click.echo(str(repeats.conclude(folder).folder / "report.html"))
-        return
+    for kind, told in ((sweeping, sweeping.is_sweep(folder)), (repeats, repeats.is_series(folder))):
+        if told:
+            kind.rewrite(folder)
+            click.echo(str(folder / "report.html"))
+            return
     kept = folder / "result.json"
     try:
         result = json.loads(kept.read_text("utf-8")) if kept.exists() else judging.judge_folder(folder)

@@ -7,7 +7,6 @@ with fewer it covers the measurement alone, which is said. The effect size is Cl
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -19,12 +18,11 @@ import numpy as np
 from harness import units
 from harness.bounds import RUNS_AT_LEAST, worst
 from harness.errors import UsageError
+from harness.judging import RESULT, kept_result
 from harness.reporters import _shown
-from harness.verdict import Measured, Verdict
+from harness.spread import bounds, central, resampled_medians
+from harness.verdict import Measured, Verdict, trusted
 
-RESULT = "result.json"
-NEEDED = ("scenario", "findings", "started_at", "reason")
-RESAMPLES, CONFIDENCE = 10_000, 0.95
 MORE_IS_BETTER = ("availability", "window_availability", "user_uptime", "probes_on_time")
 Plain = Mapping[str, Any]
 
@@ -134,30 +132,15 @@ def _side(path: Path) -> Side:
     """One run's folder or result, or a folder of runs of one scenario."""
     files = [path] if path.is_file() else [path / RESULT] if (path / RESULT).exists() else sorted(path.glob(f"*/{RESULT}"))
     files = list(dict.fromkeys(file.resolve() for file in files))  # `latest` points to one of them
-    results = [_read(file) for file in files]
+    results = [kept_result(file) for file in files]
     if not results:
         raise UsageError(f"{path}: no {RESULT} in this folder, nor in those directly below")
     if len({result["scenario"] for result in results}) > 1:
         raise UsageError(f"{path}: runs of several scenarios; name the folder of one")
-    trusted = [result for result in results if not _untrusted(result)]
-    if not trusted:
+    deserved = [result for result in results if trusted(result)]
+    if not deserved:
         raise UsageError(f"{path}: no run that can be trusted; the last one said: {results[-1]['reason']}")
-    return Side(str(path), sorted(trusted, key=lambda result: str(result["started_at"])), len(results) - len(trusted))
-
-
-def _read(file: Path) -> Plain:
-    try:
-        result = json.loads(file.read_text("utf-8"))
-        problem = "" if isinstance(result, dict) and set(NEEDED) <= set(result) else "it is no run's result"
-    except (OSError, ValueError) as refused:
-        result, problem = {}, str(refused)
-    if problem:
-        raise UsageError(f"{file}: cannot be read: {problem}; `harness judge {file.parent}` writes it anew")
-    return dict(result)
-
-
-def _untrusted(result: Plain) -> bool:
-    return any(finding["validity"] and finding["verdict"] == "unknown" for finding in result["findings"])
+    return Side(str(path), sorted(deserved, key=lambda result: str(result["started_at"])), len(results) - len(deserved))
 
 
 # --- one metric --------------------------------------------------------------------------------------------------------
@@ -177,33 +160,17 @@ def _difference(
     )  # fmt: skip
 
 
-def _bounds(side: Sequence[Measured]) -> tuple[Any, Any]:
-    """What each run's figure can have been; without end for what was not over when measuring was."""
-    lowers = np.array([one.value if one.lower is None else one.lower for one in side], dtype=np.float64)
-    uppers = np.array([np.inf if one.upper is None and one.unit == "s" else one.upper or one.value for one in side], np.float64)
-    return lowers, uppers
-
-
 def _measured(a: Sequence[Measured], b: Sequence[Measured]) -> tuple[float, float]:
-    (a_lower, a_upper), (b_lower, b_upper) = _bounds(a), _bounds(b)
+    (a_lower, a_upper), (b_lower, b_upper) = bounds(a), bounds(b)
     return float(b_lower.min() - a_upper.max()), float(b_upper.max() - a_lower.min())
 
 
 def _bootstrapped(a: Sequence[Measured], b: Sequence[Measured], random: np.random.Generator) -> tuple[float, float]:
     """Runs drawn anew, and of each a value from between its bounds."""
-    drawn = [_medians(side, random) for side in (a, b)]
+    drawn = [resampled_medians(side, random) for side in (a, b)]
     if any(not np.isfinite(medians).all() for medians in drawn):
         return _measured(a, b)
-    tail = (1 - CONFIDENCE) / 2
-    lower, upper = np.quantile(drawn[1] - drawn[0], [tail, 1 - tail])
-    return float(lower), float(upper)
-
-
-def _medians(side: Sequence[Measured], random: np.random.Generator) -> Any:
-    lowers, uppers = _bounds(side)
-    chosen = random.integers(0, len(side), (RESAMPLES, len(side)))
-    within = random.random(chosen.shape)
-    return np.median(lowers[chosen] + within * (uppers - lowers)[chosen], axis=1)
+    return central(drawn[1] - drawn[0])
 
 
 def _amount(metric: str, text: str, unit: str, median: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
@@ -9,10 +10,13 @@ from typing import Any
 
 from harness import bounds, registry
 from harness.clock import SECOND_NS
+from harness.errors import UsageError
 from harness.history import FaultRecord, History, read
 from harness.verdict import Finding, Verdict, conclude
 
 FORMAT = 1
+RESULT = "result.json"
+NEEDED = ("scenario", "findings", "started_at", "reason")
 SCHEMA = Path(__file__).parent / "result_schema.json"
 
 
@@ -45,6 +49,18 @@ def judge_folder(folder: Path) -> dict[str, Any]:
     """
     inside = folder / "history"
     return result(read(inside if inside.is_dir() else folder))
+
+
+def kept_result(file: Path) -> dict[str, Any]:
+    """What a run's result.json holds. Raises UsageError, in one line, for what is none."""
+    try:
+        result = json.loads(file.read_text("utf-8"))
+        problem = "" if isinstance(result, dict) and set(NEEDED) <= set(result) else "it is no run's result"
+    except (OSError, ValueError) as refused:
+        result, problem = {}, str(refused)
+    if problem:
+        raise UsageError(f"{file}: cannot be read: {problem}; `harness judge {file.parent}` writes it anew")
+    return dict(result)
 
 
 def result(history: History, findings: Sequence[Finding] | None = None) -> dict[str, Any]:

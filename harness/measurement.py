@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from harness import clocks, interrupts
+from harness import interrupts, wall_clock
 from harness.clients import Clients
 from harness.clock import SECOND_NS, now_ns, wait_until
 from harness.errors import ClusterError
@@ -195,7 +195,7 @@ class Measurement:
         if not isinstance(self.topology, KeepsRecords):
             return
         for name, node in self._databases():
-            if not node.running() or (offset := clocks.offset(node)) is None:
+            if (offset := wall_clock.offset(node)) is None:
                 self.progress(f"{name}: its clock could not be asked, so its log tells nothing of when")
                 continue
             for told in self.topology.records(node.logs()[self._logged.get(name, 0) :], offset.zone):

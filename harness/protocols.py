@@ -471,7 +471,7 @@ class SwitchesOver(Protocol):
 
 
 @dataclass(frozen=True)
-class Recorded:
+class ManagerRecord:
     """What a manager's own log tells of a failover: `at` is Unix time in seconds by the node's clock, `said` the log's words."""
 
     at: float
@@ -483,7 +483,7 @@ class Recorded:
 class KeepsRecords(Protocol):
     """A topology whose manager writes down how a failover went."""
 
-    def records(self, log: str, zone: tzinfo) -> Iterable[Recorded]:
+    def records(self, log: str, zone: tzinfo) -> Iterable[ManagerRecord]:
         """What a database node's log tells of failovers; `zone` is that of its clock."""
 
 

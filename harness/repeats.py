@@ -7,11 +7,12 @@ measures the best case.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,9 @@ from harness.reporters import _repeats, _shown
 from harness.runner import RunResult
 from harness.scenario import Repeat, Scenario
 from harness.spread import Spread, spread
-from harness.verdict import Measured, Verdict
+from harness.verdict import Measured, Verdict, trusted
 
-FILE = "repeats.json"
+FILE, ASKED = "repeats.json", "repeat.json"
 FIRST = ("write_outage", "read_outage", "recovery", "lost_writes")
 HEALTHY_WITHIN_S = 180.0
 Result = Mapping[str, Any]
@@ -38,7 +39,7 @@ Result = Mapping[str, Any]
 class Series:
     """What several runs of one scenario say together; `asked` is the scenario's `repeat`, `stopped` why no further one was run.
 
-    `results` are those that can be trusted, `left_out` of the others there were.
+    `unread` says of each run that nothing can be read of why that is so.
     """
 
     scenario: str
@@ -46,25 +47,26 @@ class Series:
     runs: Sequence[tuple[str, Result]]  # the run's folder below the series', and its result
     asked: Repeat
     stopped: str = ""
+    unread: Sequence[str] = ()
 
     @property
     def trusted(self) -> list[Result]:
-        return [result for _, result in self.runs if not _untrusted(result)]
+        return [result for _, result in self.runs if trusted(result)]
 
     def spreads(self) -> list[Spread]:
         """Each metric of the runs that can be trusted: first what `until` names, then what clients lost, then the others."""
-        trusted = [_shown.metrics(result) for result in self.trusted]
-        names = dict.fromkeys([*self.asked.until, *FIRST, *(name for known in trusted for name in known)])
+        each = [_shown.metrics(result) for result in self.trusted]
+        names = dict.fromkeys([*self.asked.until, *FIRST, *(name for known in each for name in known)])
         found = []
         for name in names:
-            values = [known[name] for known in trusted if name in known and known[name].value is not None]
+            values = [known[name] for known in each if name in known and known[name].value is not None]
             if values:
-                found.append(spread(name, values, len(trusted) - len(values)))
+                found.append(spread(name, values, len(each) - len(values)))
         return found
 
     def doubts(self) -> list[str]:
         """Why these runs together cannot tell what was asked; empty when they can."""
-        doubts = [self.stopped] if self.stopped else []
+        doubts = [*([self.stopped] if self.stopped else []), *self.unread]
         if len(self.trusted) < self.asked.min:
             doubts.append(f"{len(self.trusted)} of {len(self.runs)} runs can be trusted, {self.asked.min} were asked for")
         return doubts + [sentence for sentence in self.untight() if not self.stopped]
@@ -89,8 +91,8 @@ class Series:
             if known[metric].median <= 0:
                 return f"the median of {metric} is none after {len(self.trusted)} runs, so ± {within:.1%} of it is never reached"
             resolution = known[metric].resolution
-            # The bootstrap draws within the bounds of each run, so its interval shrinks with their number, too.
-            if resolution is not None and resolution > within * self.asked.max**0.5:
+            # The median of n equal runs, each known to ± r, has an interval of ± 1.4 r / √n for n = 3, and a wider one for more.
+            if resolution is not None and 1.4 * resolution > within * self.asked.max**0.5:
                 return (
                     f"each run knows {metric} to ± {resolution:.1%} only, so {self.asked.max} of them never reach"
                     f" ± {within:.1%}; ask for less, or probe more often"
@@ -121,17 +123,13 @@ class Series:
         return {
             "scenario": self.scenario, "title": self.title, "verdict": self.verdict.value, "reason": self.reason,
             "asked": {"min": self.asked.min, "max": self.asked.max, "until": dict(self.asked.until)},
-            "stopped": self.stopped,
+            "stopped": self.stopped, "unread": list(self.unread),
             "runs": [
-                {"folder": name, "verdict": result["verdict"], "reason": result["reason"], "trusted": not _untrusted(result)}
+                {"folder": name, "verdict": result["verdict"], "reason": result["reason"], "trusted": trusted(result)}
                 for name, result in self.runs
             ],
             "metrics": [one.as_json() for one in self.spreads()],
         }  # fmt: skip
-
-
-def _untrusted(result: Result) -> bool:
-    return any(finding["validity"] and finding["verdict"] == "unknown" for finding in result["findings"])
 
 
 # --- carrying out ------------------------------------------------------------------------------------------------------
@@ -159,21 +157,25 @@ def run(
     chosen = runtimes.called(runtime, scenario.images, progress, (), scenario.topology.options)
     with written_below(reports):
         folder = runner.new_folder(reports, scenario)
-        (folder / "repeat.json").write_text(json.dumps({"min": asked.min, "max": asked.max, "until": dict(asked.until)}))
-        stopped = ""
-        try:
-            with chosen.launch(scenario.topology.options, folder) as cluster:
-                scenario.topology.options.form(cluster, progress)
-                stopped = _Repeating(scenario, cluster, chosen.name, folder, runner.drawn(seed), progress).until_enough(asked)
-                progress("removing the nodes")
-        except HarnessError as problem:
-            progress(str(problem))
-            stopped = str(problem)
-        except KeyboardInterrupt:
-            progress("interrupted")
-            stopped = f"interrupted by the user ({interrupts.asked() or 'SIGINT'})"
-        with interrupts.shielded():
-            return conclude(folder, stopped)
+        (folder / ASKED).write_text(json.dumps({"min": asked.min, "max": asked.max, "until": dict(asked.until)}))
+        with _alone(folder):
+            stopped = ""
+            try:
+                with chosen.launch(scenario.topology.options, folder) as cluster:
+                    scenario.topology.options.form(cluster, progress)
+                    stopped = _Repeating(scenario, cluster, chosen.name, folder, runner.drawn(seed), progress).until_enough(asked)
+                    progress("removing the nodes")
+            except HarnessError as problem:
+                progress(str(problem))
+                stopped = str(problem)
+            except KeyboardInterrupt:
+                progress("interrupted")
+                stopped = f"interrupted by the user ({interrupts.asked() or 'SIGINT'})"
+            with interrupts.shielded():
+                series = write(folder, replace(read(folder), stopped=stopped))
+                runner.point_latest(folder)
+    interrupted = bool(interrupts.asked())
+    return RunResult(series.verdict, series.reason, [_together(series)], folder, interrupted)
 
 
 @dataclass(frozen=True)
@@ -239,43 +241,84 @@ def _moved(source: Path, report: Path) -> Iterator[None]:
             shutil.move(source, report / "history")
 
 
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """For as long as this lasts nobody else runs a series in this folder, or judges it. Raises UsageError when somebody does."""
+    with (folder / ASKED).open("rb") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(f"{folder}: this series is being run, or judged, by another process; wait for its end") from None
+        yield
+
+
 # --- what they say together --------------------------------------------------------------------------------------------
 
 
 def is_series(folder: Path) -> bool:
     """Whether a folder holds runs that were repeated."""
-    return (folder / "repeat.json").exists()
+    return (folder / ASKED).exists()
 
 
-def read(folder: Path, stopped: str = "", *, again: bool = False) -> Series:
-    """The series in a folder; with `again` each run is judged anew from its history. Raises UsageError for no run at all."""
+def read(folder: Path, *, again: bool = False) -> Series:
+    """The series in a folder, of which nobody runs another; with `again` each run is judged anew from its history.
+
+    Raises UsageError for a folder that holds none, and for one whose repeat.json cannot be read.
+    """
     try:
-        asked = Repeat(**json.loads((folder / "repeat.json").read_text("utf-8")))
+        asked = Repeat(**json.loads((folder / ASKED).read_text("utf-8")))
     except (OSError, ValueError, TypeError) as problem:
-        raise UsageError(f"{folder / 'repeat.json'}: cannot be read: {problem}") from None
-    runs = []
+        raise UsageError(f"{folder / ASKED}: cannot be read: {problem}") from None
+    _adopt(folder)
+    runs, unread = [], []
     for below in sorted(path.parent for path in folder.glob("[0-9]*/history")):
-        if again or not (below / "result.json").exists():
-            runner.write_reports(below, judging.judge_folder(below))
-        runs.append((below.name, json.loads((below / "result.json").read_text("utf-8"))))
+        try:
+            runs.append((below.name, _result(below, again)))
+        except UsageError as problem:
+            unread.append(f"run {below.name} cannot be read: {problem}")
     first: Result = runs[0][1] if runs else {}
-    return Series(str(first.get("scenario") or folder.parent.name), str(first.get("title") or ""), runs, asked, stopped)
+    name, title = str(first.get("scenario") or folder.parent.name), str(first.get("title") or "")
+    return Series(name, title, runs, asked, _stopped(folder), unread)
 
 
-def conclude(folder: Path, stopped: str = "", *, again: bool = False) -> RunResult:
-    """Writes what the runs of a folder say together, as repeats.json, report.md and report.html; `latest` points to it."""
-    kept = folder / FILE
-    if again and kept.exists():
-        with suppress(ValueError):
-            stopped = json.loads(kept.read_text("utf-8")).get("stopped", "")
-    series = read(folder, stopped, again=again)
-    kept.write_text(json.dumps(series.as_json(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    (folder / "report.md").write_text(_repeats.markdown(series), encoding="utf-8")
-    (folder / "report.html").write_text(_repeats.page(series), encoding="utf-8")
+def _adopt(folder: Path) -> None:
+    """Gives a run whose harness was killed what it had recorded, which lies where the nodes wrote it until a run is over."""
+    for left in sorted((folder / "history").glob("[0-9]*")):
+        (folder / left.name).mkdir(exist_ok=True)
+        shutil.move(left, folder / left.name / "history")
     with suppress(OSError):
         (folder / "history").rmdir()
-    runner.point_latest(folder)
-    return RunResult(series.verdict, series.reason, [_together(series)], folder, bool(interrupts.asked()))
+
+
+def _result(run: Path, again: bool) -> Result:
+    with suppress(UsageError):
+        if not again:
+            return judging.kept_result(run / judging.RESULT)
+    result = judging.judge_folder(run)
+    runner.write_reports(run, result)
+    return result
+
+
+def _stopped(folder: Path) -> str:
+    """Why the series ended, as was noted when it did."""
+    with suppress(OSError, ValueError, AttributeError):
+        return str(json.loads((folder / FILE).read_text("utf-8")).get("stopped") or "")
+    return ""
+
+
+def rewrite(folder: Path, *, again: bool = False) -> Series:
+    """Says anew what the runs of a folder say together. Raises as `read` does, and UsageError while the series goes on."""
+    with _alone(folder):
+        return write(folder, read(folder, again=again))
+
+
+def write(folder: Path, series: Series) -> Series:
+    """Writes repeats.json, report.md and report.html."""
+    with written_below(folder):
+        (folder / FILE).write_text(json.dumps(series.as_json(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        (folder / "report.md").write_text(_repeats.markdown(series), encoding="utf-8")
+        (folder / "report.html").write_text(_repeats.page(series), encoding="utf-8")
+    return series
 
 
 def _together(series: Series) -> Mapping[str, Any]:

@@ -140,17 +140,24 @@ def write_reports(folder: Path, result: Mapping[str, Any]) -> None:
 
 
 def new_folder(reports: Path, scenario: Scenario) -> Path:
-    """A folder that no other run has. Raises UsageError where none can be made."""
-    above = reports / scenario.name
+    """A folder for a run, with the scenario in it. Raises UsageError where none can be made."""
+    folder = dated_folder(reports / scenario.name)
+    with written_below(reports):
+        (folder / "history").mkdir()
+        (folder / "scenario.yaml").write_text(scenario.text, encoding="utf-8")
+    return folder
+
+
+def dated_folder(above: Path) -> Path:
+    """A folder that nothing else has, named by this second. Raises UsageError where none can be made."""
     moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
     try:
-        with written_below(reports):
+        with written_below(above):
             above.mkdir(parents=True, exist_ok=True)
             for attempt in range(100):
                 folder = above / (moment if not attempt else f"{moment}-{attempt}")
                 with suppress(FileExistsError):
-                    (folder / "history").mkdir(parents=True)
-                    (folder / "scenario.yaml").write_text(scenario.text, encoding="utf-8")
+                    folder.mkdir()
                     return folder
     except OSError as problem:
         raise UsageError(f"{problem.filename or above}: no report can be written there: {problem.strerror}") from None

@@ -44,7 +44,7 @@ class Spread:
 
     @property
     def resolution(self) -> float | None:
-        """Half of what measuring leaves open of the middlemost run, as a share of the median: no repeating makes it less."""
+        """Half of what measuring leaves open of a run, as a share of the median; the middlemost run's."""
         open_ = [one.upper - one.lower for one in self.values if one.upper is not None and one.lower is not None]
         return None if not open_ or self.median <= 0 else float(np.median(open_)) / 2 / self.median
 
@@ -75,11 +75,29 @@ def spread(metric: str, values: Sequence[Measured], missing: int = 0, seed: int 
 
 
 def _interval(values: Sequence[Measured], random: np.random.Generator) -> tuple[float | None, float | None]:
-    if len(values) < RUNS_AT_LEAST or any(one.lower is None or one.upper is None for one in values):
+    if len(values) < RUNS_AT_LEAST:
         return None, None
-    lowers, uppers = (np.array([getattr(one, name) for one in values], dtype=float) for name in ("lower", "upper"))
+    medians = resampled_medians(values, random)
+    return central(medians) if np.isfinite(medians).all() else (None, None)
+
+
+def bounds(values: Sequence[Measured]) -> tuple[Any, Any]:
+    """What each run's figure can have been; without end for what was not over when measuring was."""
+    lowers = np.array([one.value if one.lower is None else one.lower for one in values], dtype=np.float64)
+    uppers = np.array([np.inf if one.upper is None and one.unit == "s" else one.upper or one.value for one in values], np.float64)
+    return lowers, uppers
+
+
+def resampled_medians(values: Sequence[Measured], random: np.random.Generator) -> Any:
+    """The medians of runs drawn anew, of each a value from between its bounds."""
+    lowers, uppers = bounds(values)
     chosen = random.integers(0, len(values), (RESAMPLES, len(values)))
-    drawn = lowers[chosen] + random.random(chosen.shape) * (uppers - lowers)[chosen]
+    within = random.random(chosen.shape)
+    return np.median(lowers[chosen] + within * (uppers - lowers)[chosen], axis=1)
+
+
+def central(drawn: Any) -> tuple[float, float]:
+    """The interval that holds the middle 95 % of what was drawn."""
     tail = (1 - CONFIDENCE) / 2
-    lower, upper = np.quantile(np.median(drawn, axis=1), [tail, 1 - tail])
+    lower, upper = np.quantile(drawn, [tail, 1 - tail])
     return float(lower), float(upper)

@@ -88,6 +88,12 @@ class Finding:
         }
 
 
+def trusted(result: Mapping[str, Any], besides: str = "") -> bool:
+    """Whether the run of a result.json can be trusted: nothing about the run itself is UNKNOWN, but what `besides` found."""
+    unknown = [one for one in result["findings"] if one["validity"] and one["verdict"] == "unknown"]
+    return all(one["checker"] == besides for one in unknown)
+
+
 def conclude(findings: Iterable[Finding], held: Sequence[str] = ()) -> tuple[Verdict, str]:
     """The run's verdict and the reason: the summary of the findings that decided it, or what `held`.
 

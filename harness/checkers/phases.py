@@ -33,9 +33,9 @@ class Boundary:
 
 @dataclass(frozen=True)
 class Phases:
-    """The phases of each failover, whose sum is `recovery`: `detect`, from the fault's effect until a member finds the leader's
-    lock free; `elect`, until one has it; `promote`, until its server takes writes; `reconnect`, until the first client zone's
-    write is acknowledged, which holds routing, too; `settle`, until writes are stable in every zone.
+    """The phases of each failover, whose sum is `recovery`: `detect`, from the fault's effect until the member that becomes
+    primary finds the leader's lock free; `elect`, until it has it; `promote`, until its server takes writes; `reconnect`, until
+    the first client zone's write is acknowledged, which holds routing, too; `settle`, until writes are stable in every zone.
 
     What the manager did is told by its own log, on the node's clock, whose offset's error is part of the bounds. A boundary that
     nobody saw is not guessed: its phase is part of the next one, which is said. A fault after which nobody was promoted has none.
@@ -108,9 +108,10 @@ def _recorded(history: History, since: int, until: int) -> Iterator[Boundary]:
     promoted = next((event for event in reversed(told) if event["what"] == "promoted"), None)
     if promoted is None:
         return
-    elected = [e for e in told if e["what"] == "elected" and e["node"] == promoted["node"] and e.at <= promoted.at]
-    before = elected[-1].at if elected else promoted.at
-    detected = [event for event in told if event["what"] == "detected" and event.at <= before]
+    its = [event for event in told if event["node"] == promoted["node"] and event.at <= promoted.at]
+    elected = [event for event in its if event["what"] == "elected"]
+    # Others look for a leader, too: a primary that was cut off does so long before anybody can take its place.
+    detected = [event for event in its if event["what"] == "detected" and event.at <= (elected[-1] if elected else promoted).at]
     for event in [*detected[:1], *elected[-1:], promoted]:
         error = float(event["error_s"]) * SECOND_NS
         yield Boundary(event["what"], event.at - error, event.at + error)

@@ -7,11 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from markupsafe import Markup
-
 from harness.comparison import Comparison, Difference
 from harness.reporters import _shown
-from harness.reporters.html import asset, environment, policy
+from harness.reporters.html import standalone
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -73,12 +71,7 @@ def markdown(found: Comparison) -> str:
 
 def page(found: Comparison) -> str:
     """The comparison as one HTML file that needs no network."""
-    style = asset("report.css")
-    return (
-        environment()
-        .get_template("comparison.html.j2")
-        .render(found=found, rows=list(rows(found)), gated=gated(found), style=Markup(style), policy=policy("", style))
-    )
+    return standalone("comparison.html.j2", found=found, rows=list(rows(found)), gated=gated(found))
 
 
 def _runs(count: int) -> str:

@@ -7,10 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from markupsafe import Markup
-
 from harness.reporters import _shown
-from harness.reporters.html import asset, environment, policy
+from harness.reporters.html import standalone
 from harness.spread import Spread
 
 if TYPE_CHECKING:
@@ -35,7 +33,6 @@ class Strip:
     dots: tuple[tuple[float, float, str], ...]  # x, y, in words
     at: float
     band: tuple[float, float] | None
-    end: str
 
 
 def strips(series: Series) -> Iterator[Strip]:
@@ -43,6 +40,11 @@ def strips(series: Series) -> Iterator[Strip]:
     for one in series.spreads():
         if any(value.value for value in one.values):
             yield _strip(one)
+
+
+def nothing(series: Series) -> str:
+    """The figures that were none in every run, in words."""
+    return ", ".join(_shown.title_of(one.metric) for one in series.spreads() if not any(value.value for value in one.values))
 
 
 def _strip(one: Spread) -> Strip:
@@ -65,7 +67,7 @@ def _strip(one: Spread) -> Strip:
         "" if one.half_width is None or math.isclose(one.half_width, 0) else f"± {one.half_width:.1%}",
         f"{_shown.number(min(figures), one.unit)} … {_shown.number(max(figures), one.unit)}",
         "; ".join(notes), dots, x(one.median),
-        (x(lower), round(max(2.0, (upper - lower) * scale), 1)) if known else None, _shown.number(most, one.unit),
+        (x(lower), round(max(2.0, (upper - lower) * scale), 1)) if known else None,
     )  # fmt: skip
 
 
@@ -84,6 +86,7 @@ def markdown(series: Series) -> str:
     ]
     for one in strips(series):
         lines.append(f"| {one.title} | {one.runs} | {one.median} | {one.interval} | {one.width} | {one.range} | {one.note} |")
+    lines += ["", f"None in every run: {nothing(series)}."] if nothing(series) else []
     lines += ["", "| run | verdict | reason |", "| --- | --- | --- |"]
     lines += [f"| [{name}]({name}/report.html) | {_shown.WORDS[r['verdict']]} | {r['reason']} |" for name, r in series.runs]
     return "\n".join(lines) + "\n"
@@ -91,9 +94,4 @@ def markdown(series: Series) -> str:
 
 def page(series: Series) -> str:
     """The series as one HTML file that needs no network."""
-    style = asset("report.css")
-    return (
-        environment()
-        .get_template("repeats.html.j2")
-        .render(series=series, strips=list(strips(series)), strip=Strip, style=Markup(style), policy=policy("", style))
-    )
+    return standalone("repeats.html.j2", series=series, strips=list(strips(series)), strip=Strip, nothing=nothing(series))

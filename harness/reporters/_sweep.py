@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from markupsafe import Markup
-
 from harness.reporters import _shown
-from harness.reporters.html import asset, environment, policy
+from harness.reporters.html import standalone
+from harness.verdict import Verdict
 
 if TYPE_CHECKING:
     from harness.sweeping import Setting, Sweep
+
+MEETS = {Verdict.PASS: "yes", Verdict.FAIL: "no", Verdict.UNKNOWN: "cannot be told"}
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Row:
     false: str
     meets: str
     named: bool
+    folders: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,9 @@ def rows(found: Sweep) -> Iterator[Row]:
             f"{_shown.number(spread.lower, 's')} … {_shown.number(spread.upper, 's')}" if spread and known else "",
             f"{_shown.number(min(figures), 's')} … {_shown.number(max(figures), 's')}" if figures else "",
             f"{false[0]} in {false[1]} runs" if false else "not known" if one.gray else "not asked",
-            "" if found.rto_s is None else "yes" if one.meets(found.rto_s) else "no",
+            "" if found.rto_s is None else MEETS[one.meets(found.rto_s)],
             found.named is one,
+            one.folders,
         )  # fmt: skip
 
 
@@ -120,9 +123,4 @@ def markdown(found: Sweep) -> str:
 
 def page(found: Sweep) -> str:
     """The sweep as one HTML file that needs no network."""
-    style = asset("report.css")
-    return (
-        environment()
-        .get_template("sweep.html.j2")
-        .render(found=found, rows=list(rows(found)), chart=chart(found), style=Markup(style), policy=policy("", style))
-    )
+    return standalone("sweep.html.j2", found=found, rows=list(rows(found)), chart=chart(found))

@@ -67,6 +67,12 @@ def page(folder: Path, history: History, result: Mapping[str, Any]) -> str:
     )
 
 
+def standalone(template: str, **parts: Any) -> str:
+    """A page without a script, as one HTML file that needs no network."""
+    style = asset("report.css")
+    return environment().get_template(template).render(style=Markup(style), policy=policy("", style), **parts)
+
+
 def environment() -> Environment:
     """Where the templates are; what is put into them is text unless it says otherwise."""
     made = Environment(

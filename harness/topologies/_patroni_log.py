@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, tzinfo
 
-from harness.protocols import Recorded
+from harness.protocols import ManagerRecord
 
 _LINE = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)[.,](\d{3}) (UTC )?(.*)$")
 # A member that finds the lock free asks the others how far they are before it tries to take it.
@@ -18,7 +18,7 @@ _SIGNS = (
 )
 
 
-def recorded(log: str, zone: tzinfo) -> Iterator[Recorded]:
+def recorded(log: str, zone: tzinfo) -> Iterator[ManagerRecord]:
     """The lines that tell of a failover, in order; `zone` is that of the node's clock, in which Patroni writes.
 
     PostgreSQL becomes ready at every start, too: `promoted` is only what follows `elected`.
@@ -33,4 +33,4 @@ def recorded(log: str, zone: tzinfo) -> Iterator[Recorded]:
             continue
         elected = what == "elected"
         at = datetime.fromisoformat(moment).replace(microsecond=int(milliseconds) * 1000, tzinfo=UTC if utc else zone)
-        yield Recorded(at.timestamp(), what, text[:120])
+        yield ManagerRecord(at.timestamp(), what, text[:120])

@@ -21,7 +21,7 @@ import yaml
 
 from harness.clock import wait_until
 from harness.errors import ClusterError
-from harness.protocols import AddressPlan, Cluster, Command, Endpoint, Greeting, NodeSpec, Paths, Recorded
+from harness.protocols import AddressPlan, Cluster, Command, Endpoint, Greeting, ManagerRecord, NodeSpec, Paths
 from harness.topologies._locks import LOCKS, VERSION_OF, Lock, start
 from harness.topologies._patroni_log import recorded
 from harness.witnesses import LOOK
@@ -221,7 +221,7 @@ class RdsMultiAz:
             return "rewind"
         return "basebackup" if "pg_basebackup failed" in log else None
 
-    def records(self, log: str, zone: tzinfo) -> Iterable[Recorded]:
+    def records(self, log: str, zone: tzinfo) -> Iterable[ManagerRecord]:
         return recorded(log, zone)
 
     def _primary(self, cluster: Cluster) -> str | None:

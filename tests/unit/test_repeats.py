@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from harness import cli, repeats
+from harness.errors import UsageError
 from harness.repeats import Series
 from harness.reporters._repeats import markdown, page, strips
 from harness.scenario import Repeat
@@ -134,6 +136,47 @@ def test_recorded_runs_are_judged_again_as_a_series(tmp_path: Path, capsys: pyte
     outage = next(one for one in told["metrics"] if one["metric"] == "write_outage")
     assert outage["runs"] == 2
     assert outage["median"] > 1
-    assert ended.value.code in {0, 1, 3}
+    assert ended.value.code == Verdict(told["verdict"]).exit_code
     assert told["verdict"].upper() in capsys.readouterr().out
     assert (tmp_path / "report.html").read_text().startswith("<!doctype html>")
+
+
+def killed(folder: Path) -> Path:
+    """A series of which one run is over, and the second was killed: what it recorded lies where its nodes wrote it."""
+    (folder / "01").mkdir()
+    (folder / "02").mkdir()
+    shutil.copytree(RECORDED / "writer_crash" / "history", folder / "01" / "history")
+    shutil.copytree(RECORDED / "writer_crash" / "history", folder / "history" / "02")
+    (folder / "repeat.json").write_text(json.dumps({"min": 2, "max": 2, "until": {}}))
+    return folder
+
+
+def test_what_a_killed_run_recorded_is_found_again(tmp_path: Path) -> None:
+    folder = killed(tmp_path)
+    assert [name for name, _ in repeats.rewrite(folder).runs] == ["01", "02"]
+    assert (folder / "02" / "result.json").exists()
+    assert not (folder / "history").exists()
+    assert not (folder.parent / "latest").is_symlink(), "only a run that is new is the latest"
+
+
+def test_why_a_series_ended_outlives_that_it_is_reported_anew(tmp_path: Path) -> None:
+    folder = killed(tmp_path)
+    repeats.write(folder, replace(repeats.read(folder), stopped="interrupted by the user (SIGINT)"))
+    for again in (False, True):
+        assert "interrupted by the user (SIGINT)" in repeats.rewrite(folder, again=again).reason
+
+
+def test_a_run_of_which_nothing_can_be_read_is_said_and_does_not_hide_the_others(tmp_path: Path) -> None:
+    folder = killed(tmp_path)
+    (folder / "history" / "02" / "events.jsonl").write_text("")
+    one = repeats.rewrite(folder)
+    assert [name for name, _ in one.runs] == ["01"]
+    assert "run 02 cannot be read: " in one.reason
+    assert one.verdict is Verdict.UNKNOWN
+
+
+def test_a_series_that_goes_on_is_left_alone(tmp_path: Path) -> None:
+    folder = killed(tmp_path)
+    with repeats._alone(folder), pytest.raises(UsageError, match="being run, or judged, by another process"):
+        repeats.rewrite(folder)
+    assert (folder / "history" / "02").is_dir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,9 @@ SCENARIOS = Path(__file__).parent.parent.parent / "scenarios"
 CRASH = scenario.load(SCENARIOS / "rds_multi_az" / "writer_crash.yaml")
 
 
-def run(trusted: bool = True, **measured: Measured) -> dict[str, Any]:
+def run(trusted: bool = True, checker: str = "c", **measured: Measured) -> dict[str, Any]:
     told = {name: one.as_json() for name, one in measured.items()}
-    finding = {"checker": "c", "verdict": "pass" if trusted else "unknown", "validity": True, "measured": told}
+    finding = {"checker": checker, "verdict": "pass" if trusted else "unknown", "validity": True, "measured": told}
     return {"verdict": "pass", "reason": "r", "findings": [finding]}
 
 
@@ -48,8 +49,26 @@ def test_of_what_meets_the_rto_the_one_with_the_fewest_false_failovers_is_named(
 
 
 def test_one_run_that_may_have_been_too_slow_is_enough_to_miss_the_rto() -> None:
-    assert swept(setting("30s", [20, 34.95], [0]), rto_s=35).verdict is Verdict.FAIL
     assert swept(setting("30s", [20, 34.85], [0]), rto_s=35).verdict is Verdict.PASS
+    unsure = swept(setting("30s", [20, 34.95], [0]), rto_s=35)
+    assert unsure.verdict is Verdict.UNKNOWN, "it lies between 34.85 and 35.05"
+    assert "whether 30s meets 35 s cannot be told" in unsure.answer
+    assert swept(setting("30s", [20, 35.15], [0]), rto_s=35).verdict is Verdict.FAIL
+    assert swept(setting("30s", [20, 34.85], [0]), setting("40s", [40], [0]), rto_s=35).verdict is Verdict.PASS
+
+
+def test_a_sweep_that_is_not_over_is_unknown_and_says_what_is_left() -> None:
+    found = replace(swept(MIDDLE), left=["40s"], stopped="interrupted by the user (SIGINT)")
+    assert found.verdict is Verdict.UNKNOWN
+    assert "interrupted by the user (SIGINT); nothing was run yet with 40s" in found.answer
+
+
+def test_a_failover_that_no_fault_explains_is_a_false_one_and_other_doubts_leave_the_run_out() -> None:
+    unplanned = run(False, "roles", role_changes=count(1))
+    late = run(False, "instrument", role_changes=count(1))
+    gray = series(unplanned, late, run(role_changes=count(0)))
+    assert replace(MIDDLE, gray=gray).false_failovers == (1, 2)
+    assert swept(replace(MIDDLE, gray=None)).verdict is Verdict.UNKNOWN, "the gray fault was not reached"
 
 
 def test_a_value_without_a_run_to_trust_makes_the_sweep_unknown() -> None:
@@ -82,6 +101,7 @@ def test_a_setting_is_changed_where_the_scenario_has_but_a_word() -> None:
         ("topology.ttl=20s,20s", "give at least two values, each once"),
         ("topology.tll=20s,30s", "unknown key 'tll'; did you mean 'ttl'?"),
         ("topology.ttl=10s,30s", "Patroni's least values are ttl 20s"),
+        ("topology.ttl=[,30s", "this is no value that YAML knows"),
         ("topologie.ttl=20s,30s", "has no 'topologie' with settings of its own"),
         ("faults.at=20s,30s", "'faults' is a list; name one by its number from 0: faults.0.at"),
     ],
