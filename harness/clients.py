@@ -21,7 +21,7 @@ from typing import Any
 from harness.clock import SECOND_NS, now_ns, wait_until
 from harness.errors import ClusterError
 from harness.layout import LOCUST_UI, through_toxiproxy
-from harness.protocols import Cluster, Endpoint, NodeSpec, Topology
+from harness.protocols import Cluster, Endpoint, Node, NodeSpec, Topology
 from harness.readings import Readings
 from harness.scenario import Use
 from harness.witnesses import LOOK
@@ -176,12 +176,7 @@ class Clients:
         return first_at
 
     def _spawn(self, zone: str, process: str, module: tuple[str, ...], config: Mapping[str, Any]) -> None:
-        node = self.cluster.client(zone)
-        path = f"/run/harness/{process}.json"
-        node.put(path, json.dumps(config))
-        # Its exit status goes into the history, so that a process that died is noticed, and by whoever judges too.
-        script = 'ended=$1; shift; "$@"; echo $? > "$ended"'
-        node.spawn("sh", "-c", script, "sh", f"{self._inside}/{process}.exit", "python3", "-m", *module, path, log=process)
+        spawn(self.cluster.client(zone), self._inside, process, module, config)
 
     def _probe_config(self, zone: str, number: int) -> dict[str, Any]:
         zones = len(self.cluster.zones)
@@ -297,6 +292,17 @@ class Clients:
 
         with ThreadPoolExecutor(len(nodes)) as pool:
             list(pool.map(read, nodes))
+
+
+def spawn(node: Node, inside: str, process: str, module: tuple[str, ...], config: Mapping[str, Any]) -> None:
+    """Starts `python3 -m <module> <file with config>` in a client node; its exit status goes into the folder `inside`.
+
+    So a process that died is noticed, and by whoever judges, too.
+    """
+    path = f"/run/harness/{process}.json"
+    node.put(path, json.dumps(config))
+    script = 'ended=$1; shift; "$@"; echo $? > "$ended"'
+    node.spawn("sh", "-c", script, "sh", f"{inside}/{process}.exit", "python3", "-m", *module, path, log=process)
 
 
 def _rates(options: Any) -> Iterator[tuple[str, float]]:

@@ -49,8 +49,8 @@ def _show(metric: str, seen: Sequence[Lane], measured: Measured) -> str:
 
 
 def _headline(seen: Sequence[Lane]) -> Measured:
-    kept = [_longest(lane) for lane in seen if lane.lane == "kept"]
-    by = {lane.name: _longest(lane) for lane in seen}
+    kept = [longest(lane) for lane in seen if lane.lane == "kept"]
+    by = {lane.name: longest(lane) for lane in seen}
     by |= {f"{lane.name} total": _total(lane) for lane in seen if len(lane.outages) > 1}
     if not kept or any(one.value is None for one in kept):
         return Measured(None, "s", by=by)
@@ -59,7 +59,8 @@ def _headline(seen: Sequence[Lane]) -> Measured:
     return Measured(worst_of.value if outage else 0.0, "s", worst_of.lower, worst_of.upper, by)
 
 
-def _longest(lane: Lane) -> Measured:
+def longest(lane: Lane) -> Measured:
+    """The longest outage that a lane saw; 0 without any, and then at most the longest time between two acknowledgements."""
     if lane.unusable:
         return Measured(None, "s")
     if not lane.outages:

@@ -2,7 +2,8 @@
 
 `clear CONFIG` ({client, host, port}) removes what earlier probes wrote. CONFIG of `run` is a JSON file: `zone`,
 `folder` (of the history), `number` (makes written values unique), `client` (protocol and login), `targets`
-([{endpoint, kind, host, port, lane, cadence_ms, deadline_ms, unanswered_max, delay_ms}]), `observe` ({node, host,
+([{endpoint, kind, host, port, lane, cadence_ms, deadline_ms, unanswered_max, delay_ms,
+reconnect_ms}]), `observe` ({node, host,
 port, manager_port}). Ends when the folder holds a file called `stop`.
 """
 
@@ -41,7 +42,7 @@ async def probe(config: dict[str, Any]) -> None:
             Target(
                 target["endpoint"], target["kind"], Address(target["host"], target["port"]), target["lane"],
                 target["cadence_ms"], target["deadline_ms"],
-                int(target["delay_ms"] * MILLISECOND_NS), target["unanswered_max"],
+                int(target["delay_ms"] * MILLISECOND_NS), target["unanswered_max"], target.get("reconnect_ms", 100),
             ),
             client, recorder, values,
         )

@@ -8,7 +8,6 @@ promotes by itself; the harness only observes.
 from __future__ import annotations
 
 import json
-import secrets
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,21 +21,15 @@ import yaml
 from harness.clock import wait_until
 from harness.errors import ClusterError
 from harness.protocols import AddressPlan, Cluster, Command, Endpoint, Greeting, ManagerRecord, NodeSpec, Paths
+from harness.topologies import _accounts
+from harness.topologies._accounts import PORT, SSL_REQUEST
 from harness.topologies._locks import LOCKS, VERSION_OF, Lock, start
 from harness.topologies._patroni_log import recorded
 from harness.witnesses import LOOK
 
-POSTGRES, REST = 5432, 8008
+REST = 8008
 PRIMARY = ("primary", "master")  # Patroni's word for it, since version 4 and before
 WRITER, READER = 5000, 5001
-DATABASE = "harness"
-# PostgreSQL's SSLRequest (protocol 3.0, "SSLRequest"): answered with one byte, S or N, before any login.
-SSL_REQUEST = bytes.fromhex("0000000804d2162f")
-
-
-def _passwords() -> dict[str, str]:
-    """Made anew for every cluster."""
-    return {user: secrets.token_urlsafe(18) for user in ("superuser", "replication", "rewind", "application", "probe")}
 
 
 @dataclass(frozen=True)
@@ -57,7 +50,9 @@ class RdsMultiAz:
     retry_timeout_s: float = 3
 
     _specs: dict[str, NodeSpec] = field(default_factory=dict, init=False, repr=False, compare=False)
-    _secrets: dict[str, str] = field(default_factory=_passwords, init=False, repr=False, compare=False)
+    _secrets: dict[str, str] = field(
+        default_factory=partial(_accounts.passwords, "replication", "rewind"), init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         if self.ttl_s < 20 or self.loop_wait_s < 1 or self.retry_timeout_s < 3:
@@ -83,7 +78,7 @@ class RdsMultiAz:
                 NodeSpec(
                     f"pg-{zone}", zone, "postgres", "database", databases[zone],
                     partial(self._patroni, zone=zone, address=databases[zone], lock=lock),
-                    greeting=Greeting(POSTGRES, SSL_REQUEST), unprivileged=True,
+                    greeting=Greeting(PORT, SSL_REQUEST), unprivileged=True,
                 )
             )  # fmt: skip
             specs.append(
@@ -111,17 +106,10 @@ class RdsMultiAz:
         return self.loop_wait_s
 
     def dsn(self, host: str, port: int) -> str:
-        return f"postgresql://application:{self._secrets['application']}@{host}:{port}/{DATABASE}"
+        return _accounts.dsn(self._secrets, host, port)
 
     def client_config(self, zone: str) -> Mapping[str, Any]:
-        return {
-            "protocol": "postgresql",
-            "database": DATABASE,
-            "application": {"user": "application", "password": self._secrets["application"]},
-            "probe": {"user": "probe", "password": self._secrets["probe"]},
-            "direct_port": POSTGRES,
-            "manager_port": REST,
-        }
+        return {**_accounts.login(self._secrets), "manager_port": REST}
 
     # --- forming ---
 
@@ -139,7 +127,8 @@ class RdsMultiAz:
                 continue
             with ThreadPoolExecutor(len(members)) as pool:
                 list(pool.map(lambda node: node.start(), members))
-        self._create_roles(cluster, wait_until(lambda: self._primary(cluster), 90, "a primary") or "")
+        primary = wait_until(lambda: self._primary(cluster), 90, "a primary") or ""
+        _accounts.create(cluster.nodes[primary], self._secrets)
         progress("waiting for every member to say that it is healthy")
         self._await_healthy(cluster)
 
@@ -230,31 +219,6 @@ class RdsMultiAz:
                 return name
         return None
 
-    def _create_roles(self, cluster: Cluster, primary: str) -> None:
-        application, probe = self._secrets["application"], self._secrets["probe"]
-        # One iteration for the probe's role: its fresh connections must cost the server little (the password is random).
-        script = textwrap.dedent(f"""
-            CREATE ROLE application LOGIN PASSWORD '{application}';
-            SET scram_iterations = 1;
-            CREATE ROLE probe LOGIN PASSWORD '{probe}';
-            RESET scram_iterations;
-            ALTER ROLE probe SET log_min_messages = 'fatal';
-            GRANT pg_monitor TO probe;
-            CREATE DATABASE {DATABASE} OWNER application;
-            \\connect {DATABASE}
-            CREATE TABLE probe (value bigint NOT NULL);
-            ALTER TABLE probe OWNER TO probe;
-            GRANT SELECT ON probe TO application;
-        """)
-        node = cluster.nodes[primary]
-        node.put("/run/harness/roles.sql", script)
-        login = {"PGHOST": node.spec.address, "PGUSER": "postgres", "PGPASSWORD": self._secrets["superuser"]}
-        ran = node.run(
-            "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", "postgres", "-f", "/run/harness/roles.sql", environment=login
-        )
-        if ran.status:
-            raise ClusterError(f"{primary}: roles could not be created: {ran.out.strip()}")
-
     # --- servers ---
 
     def _patroni(self, paths: Paths, zone: str, address: str, lock: Lock) -> Command:
@@ -303,8 +267,8 @@ class RdsMultiAz:
 
     def _own_settings(self, paths: Paths, address: str) -> Mapping[str, Any]:
         return {
-            "listen": f"0.0.0.0:{POSTGRES}",
-            "connect_address": f"{address}:{POSTGRES}",
+            "listen": f"0.0.0.0:{PORT}",
+            "connect_address": f"{address}:{PORT}",
             "data_dir": f"{paths.data}/pg",
             "pgpass": f"{paths.config}/pgpass",
             "basebackup": [{"checkpoint": "fast"}],
@@ -326,7 +290,7 @@ class RdsMultiAz:
 
     def _haproxy(self, paths: Paths, databases: Mapping[str, str]) -> Command:
         def servers(check: str) -> str:
-            lines = [f"  server pg-{zone} {address}:{POSTGRES} check port {REST}" for zone, address in databases.items()]
+            lines = [f"  server pg-{zone} {address}:{PORT} check port {REST}" for zone, address in databases.items()]
             return f"  option httpchk OPTIONS {check}\n  http-check expect status 200\n" + "\n".join(lines)
 
         config = textwrap.dedent("""\
