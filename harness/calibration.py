@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from harness import archive, history, interrupts, living, runner, runtimes
+from harness import archive, calibration_kept, history, interrupts, runner, runtimes
 from harness.checkers.instrument import Instrument
 from harness.checkers.outage import longest
 from harness.clients import HISTORY, PROBES, READY_WITHIN_S, spawn
@@ -194,7 +194,7 @@ def calibrate(
         (folder / FILE).write_text(json.dumps(found.as_json(), indent=2) + "\n", encoding="utf-8")
         (folder / "report.md").write_text(markdown(found), encoding="utf-8")
         runner.point_latest(folder)
-        _keep(found)
+        calibration_kept.keep(found.runtime, found.as_json())
     return found, folder
 
 
@@ -329,29 +329,6 @@ def _latency_p999(probes: Operations, truths: Sequence[Mapping[str, Any]], origi
         calm &= (probes["started"] < begin - 500 * MILLISECOND_NS) | (probes["started"] > end + SECOND_NS)
     took = (probes["ended"] - probes["started"])[calm]
     return float(np.percentile(took, 99.9)) / SECOND_NS if len(took) else 0.0
-
-
-# --- what a machine's runs know of it ------------------------------------------------------------------------------------
-
-
-def _kept_in(runtime: str) -> Path:
-    return living.home().with_name(f"{living.home().name}-calibration") / f"{runtime}.json"
-
-
-def _keep(found: Calibration) -> None:
-    path = _kept_in(found.runtime)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    told = found.as_json()
-    path.write_text(json.dumps({key: told[key] for key in told if key != "trials"} | {"kernel": os.uname().release}) + "\n")
-
-
-def kept(runtime: str) -> Mapping[str, Any] | None:
-    """The summary of the last calibration of a runtime on this machine; None where there is none of this kernel."""
-    try:
-        told = json.loads(_kept_in(runtime).read_text("utf-8"))
-    except (OSError, ValueError):
-        return None
-    return told if isinstance(told, dict) and told.get("kernel") == os.uname().release else None
 
 
 def length(text: str) -> float:

@@ -273,6 +273,54 @@ def sweep(file: Path, vary: str, gray: Path | None, times: int, rto: str | None,
     return found.verdict.exit_code
 
 
+@cli.command(
+    epilog="Exit codes: 0 when every known length lay within what was measured, 1 when one did not, 3 when the probes could not"
+    " keep their schedule, 2 for input that cannot be used."
+)
+@click.option(
+    "--length",
+    "lengths",
+    metavar="DURATION",
+    multiple=True,
+    help="An outage's length; repeatable.  [default: 250ms, 1s, 3s, 10s]",
+)
+@click.option(
+    "--times", metavar="N", type=click.IntRange(1), default=1, show_default=True, help="Outages of each way and length."
+)
+@click.option("--saturate", is_flag=True, help="Keep every core busy meanwhile.")
+@click.option("--cadence", metavar="DURATION", help="The time between two probes.  [default: as in every run, 20ms]")
+@click.option("--deadline", metavar="DURATION", help="When a probe is given up.  [default: as in every run, 500ms]")
+@click.option(
+    "--reconnect", metavar="DURATION", help="The time between two attempts to connect.  [default: as in every run, 100ms]"
+)
+@_RUNTIME
+@_reports_below("DIR/calibration/<time>/")
+@_SEED
+def calibrate(lengths: Sequence[str], times: int, saturate: bool, **how: Any) -> int:
+    """Measures outages of known length, and says how exactly this machine tells them.
+
+    A gate between the probes and a plain PostgreSQL pauses, drops, rejects and resets, and stamps its own acts. What it knows
+    must lie within the bounds that the probes give. The result is kept for this user, and said in the reports of later runs.
+
+    \b
+    Examples:
+      harness calibrate
+      harness calibrate --saturate --times 7 --cadence 10ms --deadline 100ms --reconnect 10ms
+    """
+    from harness import calibration
+
+    said = {f"{name}_ms": 1000 * calibration.length(how.pop(name)) for name in ("cadence", "deadline", "reconnect") if how[name]}
+    how = {name: value for name, value in how.items() if name in ("runtime", "reports", "seed")}
+    found, folder = calibration.calibrate(
+        settings=calibration.Settings(**said),
+        lengths_s=[calibration.length(one) for one in lengths] or calibration.LENGTHS_S,
+        times=times, saturate=saturate, progress=progress(), **how,
+    )  # fmt: skip
+    click.echo(plain(calibration.markdown(found)))
+    click.echo(plain(f"{found.verdict.value.upper()}: {found.summary}\n{folder / 'report.md'}"))
+    return found.verdict.exit_code
+
+
 @cli.command(epilog=EXIT_CODES)
 @_FOLDER
 def judge(folder: Path) -> int:

@@ -15,9 +15,10 @@ import numpy as np
 
 from harness.clock import MILLISECOND_NS, SECOND_NS
 from harness.history import NOTHING, Array, Event, FaultRecord, History, Operations, Outcome
-from harness.recording import LATE_OK
+from harness.recording import LATE_OK, NOT_ARRIVED
 
 PROBE_LANES = ("kept", "fresh")
+ENOUGH = 200  # probes, to tell their usual latency by
 SETTLED_S = 5.0  # service is stable when nothing failed for so long
 DEADLINE_MS = 500.0  # of a probe, in a history that does not say
 
@@ -125,7 +126,7 @@ def lane_of(history: History, endpoint: str, zone: str, lane: str, probes: Opera
     next_ok = ok["ended"]
     lengths = next_ok - last_ok[:-1]
     silence = deadline + cadence(probes)
-    allowance = 2 * int(np.median(ok["ended"] - ok["started"])) if len(ok) else 0
+    allowance = 2 * _usual_latency(ok, failing)
     gap_of = np.maximum(np.searchsorted(last_ok, failing["started"], side="right") - 1, 0)
     counted = np.union1d(gap_of, np.flatnonzero(lengths > silence))
     of_gap = zip(np.searchsorted(gap_of, counted), np.searchsorted(gap_of, counted, side="right"), strict=True)
@@ -138,6 +139,29 @@ def lane_of(history: History, endpoint: str, zone: str, lane: str, probes: Opera
     silent = quiet / SECOND_NS if quiet > silence + deadline + SECOND_NS else 0.0
     impossible = int((ok["ended"] < ok["started"]).sum())
     return Lane(zone, lane, outages, longest, silent, len(ok), len(failing), int((~sent).sum()), impossible)
+
+
+def _usual_latency(ok: Operations, failing: Operations) -> int:
+    """The p99.9 of the acknowledged probes' latency, in ns, of those with no failing one about; their median if they are few.
+
+    So much later than in the kernel may the beginning and the end of an outage show at a probe.
+    """
+    if not len(ok):
+        return 0
+    took, near = ok["ended"] - ok["started"], np.zeros(len(ok), dtype=bool)
+    if len(failing):
+        after = np.searchsorted(failing["started"], ok["started"])
+        for index in (np.minimum(after, len(failing) - 1), np.maximum(after - 1, 0)):
+            near |= np.abs(failing["started"][index] - ok["started"]) < SECOND_NS
+    calm = took[~near]
+    return int(np.percentile(calm, 99.9)) if len(calm) >= ENOUGH else int(np.median(took))
+
+
+def resolution_s(probes: Operations) -> float | None:
+    """Half of what the probes leave open of an outage, in seconds: an interval and a usual latency at either end."""
+    ok = probes.at((probes["started"] != NOTHING) & (probes["outcome"] == Outcome.OK))
+    failing = _failing(probes, before=int(probes["intended"].max()))
+    return (cadence(probes) + _usual_latency(ok, failing)) / SECOND_NS if len(ok) else None
 
 
 def _failing(probes: Operations, before: int) -> Operations:
@@ -166,12 +190,14 @@ def _gap(index: int, last_ok: Array, next_ok: Array, failing: Operations, allowa
 def _failing_until(failing: Operations, closes: int | None) -> int:
     """Until when nothing was served, as far as the failing probes of a gap prove it.
 
-    A late answer proves it until it came. But service is back with its first sign: the next acknowledgement, or the first
-    late answer once no later probe failed any more. What one connection still waited for after that proves nothing
-    of the others (a paused server answers its parked connections one by one, a replaced one much later).
+    One whose packets may not have arrived proves it for the moment when they were sent. A late answer proves it until it
+    came. But service is back with its first sign: the next acknowledgement, or the first late answer once no later probe
+    failed any more. What one connection still waited for after that proves nothing of the others (a paused server answers
+    its parked connections one by one, a replaced one much later).
     """
     answered = failing["answered"]
-    until = int(np.where(answered != NOTHING, answered, failing["ended"]).max())
+    ended = np.where(failing.mask(error=NOT_ARRIVED), failing["started"], failing["ended"])
+    until = int(np.where(answered != NOTHING, answered, ended).max())
     signs = answered[answered > failing["started"].max()].tolist() + ([] if closes is None else [closes])
     return int(min([until, *signs]))
 

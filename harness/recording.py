@@ -33,6 +33,9 @@ GROWTH = 16_384  # records added to the file at a time: 1 MiB
 NOTHING = -1  # a key, value, time or answer that there is not
 VALUES_PER_PROCESS = 1 << 40  # each process numbers its writes from a base of its own, so that no two are equal
 LATE_OK = "deadline, then ok"  # the class of an operation whose answer came late, and was ok
+# Of a probe whose packets may not have arrived: it proves that the path was dead when they were sent, and nothing for later,
+# when only TCP's own back-off may have been waited for.
+NOT_ARRIVED = ("deadline, not acknowledged", "connect deadline")
 _STATE_AT = 56
 _END = struct.Struct("<BB")
 

@@ -20,7 +20,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
-from harness import archive, interrupts, judging, living, registry, runtimes
+from harness import archive, calibration_kept, interrupts, judging, living, registry, runtimes
 from harness.clients import PROBES
 from harness.clock import now_ns
 from harness.errors import HarnessError, UsageError, written_below
@@ -223,6 +223,7 @@ def first_event(scenario: Scenario, topology: Topology, runtime: str, seed: int)
         "started_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "probes": PROBES,
         "versions": _own_versions(),
+        "calibration": calibration_kept.of(runtime),
         **asked(scenario),
     }
 

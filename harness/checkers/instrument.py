@@ -11,7 +11,7 @@ import numpy as np
 from harness.bounds import expectations, judge, show
 from harness.clock import MILLISECOND_NS, SECOND_NS
 from harness.history import NOTHING, Array, History, Operations
-from harness.intervals import cadence, timing
+from harness.intervals import cadence, resolution_s, timing
 from harness.intervals import measured as measured_part
 from harness.verdict import Finding, Measured, Verdict, exactly
 
@@ -21,12 +21,13 @@ class Instrument:
     """Late probes, cores that were elsewhere, an aborted run, or a recording that cannot be read make the run UNKNOWN.
 
     `probes_on_time` is the share of the scheduled write probes on kept connections that started within
-    `late_ms`; the worst client zone is the headline. A scheduled probe without any record counts as late. Of the cores'
+    `late_ms`; the worst client zone is the headline. `resolution` is how far an outage's length can be off, up or down, by
+    the probes' cadence and the p99.9 of their usual latency: what `harness calibrate` holds against outages of known length. A scheduled probe without any record counts as late. Of the cores'
     time at most `stolen_share` may have gone to other machines of the same host while was measured: less of it, with the
     probes on time, was in the pauses between them, and makes what is bound to the cores slower by no more than a third.
     """
 
-    metrics: ClassVar[Mapping[str, str]] = {"probe_lateness_p99": "s", "probes_on_time": "share"}
+    metrics: ClassVar[Mapping[str, str]] = {"probe_lateness_p99": "s", "probes_on_time": "share", "resolution": "s"}
     late_ms: float = 10
     on_time_share: float = 0.95
     stolen_share: float = 0.25
@@ -36,9 +37,11 @@ class Instrument:
         zones = {zone: part for zone in sorted(set(probes.names["zone"])) if len(part := probes.where(zone=zone))}
         lateness = {zone: _p99(_lateness(part)) for zone, part in zones.items()}
         on_time = {zone: self._on_time(history, part) for zone, part in zones.items()}
+        resolution = {zone: exactly(resolution_s(part), "s") for zone, part in zones.items()}
         measured = {
             "probe_lateness_p99": exactly(max(_values(lateness), default=None), "s", lateness),
             "probes_on_time": exactly(min(_values(on_time), default=None), "share", on_time),
+            "resolution": exactly(max(_values(resolution), default=None), "s", resolution),
         }
         verdict, sentences = judge(measured, expectations(history, self.metrics))
         doubts = self._doubts(history, on_time)
@@ -108,7 +111,17 @@ def _said(measured: Mapping[str, Measured]) -> str:
 
 
 def _notes(history: History) -> list[str]:
-    return _silent(history.operations) + _loads(history)
+    return _calibrated(history) + _silent(history.operations) + _loads(history)
+
+
+def _calibrated(history: History) -> list[str]:
+    """What is known of the stopwatch itself; nothing in a history that does not say."""
+    if "calibration" not in history.run:
+        return []
+    known = history.run["calibration"]
+    if not known:
+        return ["this machine was never calibrated: `harness calibrate` measures outages of known length on it"]
+    return [f"calibrated on {str(known['at'])[:10]} ({known['verdict'].upper()}): {known['summary']}"]
 
 
 def _silent(operations: Operations) -> list[str]:

@@ -19,10 +19,13 @@ from typing import Any
 
 from harness.clock import MILLISECOND_NS, now_ns
 from harness.probes.contract import Address, Answered, Client, Connection
-from harness.recording import Outcome, Recorder
+from harness.recording import NOT_ARRIVED, Outcome, Recorder
 
 _TCP_INFO_SIZE = 104
-_UNANSWERED_AT, _TOTAL_RETRANSMITS_AT = 2, 100  # struct tcp_info: tcpi_retransmits (u8), tcpi_total_retrans (u32)
+_UNACKNOWLEDGED_AT, _TOTAL_RETRANSMITS_AT = 24, 100  # struct tcp_info: tcpi_unacked (u32), tcpi_total_retrans (u32)
+_UNACKNOWLEDGED, _CONNECT_DEADLINE = NOT_ARRIVED
+# A kernel may put an acknowledgement off by 40 ms (tcp(7): delayed acknowledgements); twice that is no delay any more.
+_ACKNOWLEDGED_WITHIN_NS = 80 * MILLISECOND_NS
 
 
 @dataclass(frozen=True)
@@ -62,9 +65,11 @@ class _Question:
 
     at: int
     target: Target
+    asked: int  # when, in ns
     connection: Connection | None = None
     retransmitted: int = 0
     late: bool = False
+    reaching: bool = False  # it only tries whether TCP connects, which takes no session of the server's
 
 
 @dataclass
@@ -79,6 +84,7 @@ class Lane:
     unanswered: set[_Question] = field(default_factory=set)
     connecting: int = 0
     next_attempt: int = 0
+    refilling: bool = False
     wary: bool = False
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -114,15 +120,18 @@ class Lane:
             return self._start(intended, self._ask, self.idle.pop(0))
         if now < self.next_attempt:
             return self._not_sent(intended, "between attempts to connect")
-        if self.connecting or (len(self.unanswered) >= self.target.unanswered_max and not self._dead_path()):
+        waiting = sum(not question.reaching for question in self.unanswered)
+        if self.connecting or (waiting >= self.target.unanswered_max and not self._dead_path()):
             return self._not_sent(intended, "no connection free")
         self.next_attempt = now + int(self.target.reconnect_ms * MILLISECOND_NS)
         return self._start(intended, self._ask_anew)
 
     def _dead_path(self) -> bool:
-        """Whether what is unanswered is being sent again: then the server never saw it, and a new try costs it nothing."""
-        waiting = [q.connection for q in self.unanswered if q.connection is not None]
-        return bool(waiting) and all(_tcp(connection)[0] for connection in waiting)
+        """Whether the server saw nothing of what is unanswered, as its silence says: then a new try costs it nothing."""
+        waiting = [question for question in self.unanswered if question.connection is not None]
+        if not waiting or now_ns() - min(question.asked for question in waiting) < _ACKNOWLEDGED_WITHIN_NS:
+            return False
+        return all(_tcp(question.connection)[0] for question in waiting if question.connection)
 
     def _not_sent(self, intended: int, why: str) -> None:
         self.recorder.not_sent(
@@ -135,7 +144,7 @@ class Lane:
         at = self.recorder.begin(
             self._lane, self._kind, self._endpoint, client=0, intended=intended, started=now_ns(), value=value
         )
-        question = _Question(at, self.target)
+        question = _Question(at, self.target, now_ns())
         self.unanswered.add(question)
         task = asyncio.get_running_loop().create_task(ask(question, value, *given))
         self._tasks.add(task)
@@ -147,18 +156,34 @@ class Lane:
         """Ends the record; what is asked stays asked."""
         question.late = True
         outcome = Outcome.UNKNOWN if self.target.kind == "probe_write" else Outcome.FAILED
-        self.recorder.end(question.at, outcome, now_ns(), self.recorder.name("error", "deadline"))
+        if question.connection is None:
+            error = _CONNECT_DEADLINE
+        else:
+            error = _UNACKNOWLEDGED if _tcp(question.connection)[0] else "deadline"
+        self.recorder.end(question.at, outcome, now_ns(), self.recorder.name("error", error))
 
     async def _ask(self, question: _Question, value: int, connection: Connection) -> None:
         question.connection = connection
-        question.retransmitted = _tcp(connection)[1]
+        question.retransmitted = -1 if question.late else _tcp(connection)[1]
         answered = await (connection.write(value) if self.target.kind == "probe_write" else connection.read())
         self._ended(question, answered)
         if self.target.lane == "kept" and connection.usable and len(self.idle) < self.target.unanswered_max:
             self.idle.append(connection)
+            await self._refill()
         else:
             with suppress(Exception):  # it is being thrown away: whatever closing it says is no news
                 await connection.close()
+
+    async def _refill(self) -> None:
+        """Opens one more kept connection where some were lost: the next outage shall find as many of them as the first one."""
+        if self.refilling or self.connecting or len(self.idle) + len(self.unanswered) >= self.target.unanswered_max:
+            return
+        self.refilling = True
+        try:
+            with suppress(ConnectionError):
+                self.idle.append(await self.client.connect(self.target.address))
+        finally:
+            self.refilling = False
 
     def _ended(self, question: _Question, answered: Answered) -> None:
         self.unanswered.discard(question)
@@ -167,14 +192,26 @@ class Lane:
             self.recorder.end(question.at, answered.outcome, now_ns(), error)
         elif question.connection is not None and _tcp(question.connection)[1] == question.retransmitted:
             # Nothing was sent twice: the question had arrived, so until now it really was not answered. After a
-            # retransmission the wait is partly TCP's own back-off, and proves nothing about the server.
+            # retransmission, or a deadline that passed while it connected, the wait is partly TCP's own back-off, and
+            # proves nothing about the server.
             self.recorder.answered(question.at, now_ns(), ok=answered.outcome is Outcome.OK)
 
     async def _ask_anew(self, question: _Question, value: int) -> None:
-        """Connects, then asks. After a failure it first sees whether TCP connects at all, and gives that up at the deadline."""
+        """Connects, then asks. Where connections are kept, or after a failure, it first sees whether TCP connects at all.
+
+        Of the tries that reach the server at once after it was gone, one connects; the others prove nothing.
+        """
+        kept = self.target.lane == "kept"
+        question.reaching = kept or self.wary
+        failure = await self._reachable() if question.reaching else None
+        if kept and failure is None and self.connecting:
+            self.unanswered.discard(question)
+            if not question.late:
+                self.recorder.end(question.at, Outcome.NOT_SENT, now_ns(), self.recorder.name("error", "no connection free"))
+            return
+        question.reaching = False
         self.connecting += 1
         try:
-            failure = await self._reachable() if self.wary else None
             if failure is None:
                 connection = await self.client.connect(self.target.address)
         except ConnectionError as problem:
@@ -196,7 +233,7 @@ class Lane:
             async with asyncio.timeout(self.target.deadline_ms / 1000):
                 await asyncio.get_running_loop().sock_connect(probe, address)
         except TimeoutError:
-            return "connect deadline"
+            return _CONNECT_DEADLINE
         except ConnectionRefusedError:
             return "connection refused"
         except OSError as problem:
@@ -209,9 +246,9 @@ class Lane:
 
 
 def _tcp(connection: Connection) -> tuple[int, int]:
-    """Of a connection's TCP: how often what is unacknowledged was sent again, and retransmissions in all."""
+    """Of a connection's TCP: how many segments are not acknowledged, and how many were sent again since it was opened."""
     try:
         info = connection.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_SIZE)
     except OSError:
         return 0, -1  # closed: nothing is known
-    return info[_UNANSWERED_AT], struct.unpack_from("<I", info, _TOTAL_RETRANSMITS_AT)[0]
+    return struct.unpack_from("=I", info, _UNACKNOWLEDGED_AT)[0], struct.unpack_from("=I", info, _TOTAL_RETRANSMITS_AT)[0]
