@@ -68,6 +68,7 @@ METRICS = {
     "role_changes": "how often a node became primary, from the steady state on",
     "unplanned_role_changes": "how often a node became primary without a fault that could have caused it",
     "probes_on_time": "share of the scheduled probes that started within 10 ms of their time, in the worst zone",
+    "resolution": "how far an outage's length can be off, up or down: the probes' cadence and the p99.9 of their usual latency",
     "probe_lateness_p99": "99th percentile of how late scheduled probes started",
 }
 # What the keys of a scenario mean that have no page section of their own, and those that every fault takes.

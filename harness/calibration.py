@@ -57,6 +57,12 @@ class Settings:
             raise UsageError("probes need a cadence of 1ms or more, a deadline that is no shorter, and 1ms between reconnects")
 
 
+def settings(**given: str | None) -> Settings:
+    """Settings as they are written (`cadence_ms="10ms"`), a run's own where None. Raises UsageError for what is no duration."""
+    written: dict[str, Any] = {name: 1000 * length(text) for name, text in given.items() if text}
+    return dataclasses.replace(Settings(), **written)
+
+
 @dataclass(frozen=True)
 class Trial:
     """One outage: how it was made, what is known of its length and what was measured, in seconds.

@@ -284,15 +284,11 @@ def sweep(file: Path, vary: str, gray: Path | None, times: int, rto: str | None,
     multiple=True,
     help="An outage's length; repeatable.  [default: 250ms, 1s, 3s, 10s]",
 )
-@click.option(
-    "--times", metavar="N", type=click.IntRange(1), default=1, show_default=True, help="Outages of each way and length."
-)
+@click.option("--times", metavar="N", type=click.IntRange(1), default=1, show_default=True, help="Outages of each sort.")
 @click.option("--saturate", is_flag=True, help="Keep every core busy meanwhile.")
 @click.option("--cadence", metavar="DURATION", help="The time between two probes.  [default: as in every run, 20ms]")
 @click.option("--deadline", metavar="DURATION", help="When a probe is given up.  [default: as in every run, 500ms]")
-@click.option(
-    "--reconnect", metavar="DURATION", help="The time between two attempts to connect.  [default: as in every run, 100ms]"
-)
+@click.option("--reconnect", metavar="DURATION", help="The time between two connects.  [default: as in every run, 100ms]")
 @_RUNTIME
 @_reports_below("DIR/calibration/<time>/")
 @_SEED
@@ -309,10 +305,9 @@ def calibrate(lengths: Sequence[str], times: int, saturate: bool, **how: Any) ->
     """
     from harness import calibration
 
-    said = {f"{name}_ms": 1000 * calibration.length(how.pop(name)) for name in ("cadence", "deadline", "reconnect") if how[name]}
-    how = {name: value for name, value in how.items() if name in ("runtime", "reports", "seed")}
+    said = {f"{name}_ms": how.pop(name) for name in ("cadence", "deadline", "reconnect")}
     found, folder = calibration.calibrate(
-        settings=calibration.Settings(**said),
+        settings=calibration.settings(**said),
         lengths_s=[calibration.length(one) for one in lengths] or calibration.LENGTHS_S,
         times=times, saturate=saturate, progress=progress(), **how,
     )  # fmt: skip

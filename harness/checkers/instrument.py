@@ -21,10 +21,11 @@ class Instrument:
     """Late probes, cores that were elsewhere, an aborted run, or a recording that cannot be read make the run UNKNOWN.
 
     `probes_on_time` is the share of the scheduled write probes on kept connections that started within
-    `late_ms`; the worst client zone is the headline. `resolution` is how far an outage's length can be off, up or down, by
-    the probes' cadence and the p99.9 of their usual latency: what `harness calibrate` holds against outages of known length. A scheduled probe without any record counts as late. Of the cores'
-    time at most `stolen_share` may have gone to other machines of the same host while was measured: less of it, with the
-    probes on time, was in the pauses between them, and makes what is bound to the cores slower by no more than a third.
+    `late_ms`; the worst client zone is the headline. `resolution` is how far an outage's length can be off, up or down, by the
+    probes' cadence and the p99.9 of their usual latency: `harness calibrate` holds it against outages of known length. A
+    scheduled probe without any record counts as late. Of the cores' time at most `stolen_share` may have gone to other machines
+    of the same host while was measured: less of it, with the probes on time, was in the pauses between them, and makes what is
+    bound to the cores slower by no more than a third.
     """
 
     metrics: ClassVar[Mapping[str, str]] = {"probe_lateness_p99": "s", "probes_on_time": "share", "resolution": "s"}

@@ -52,6 +52,7 @@ METRICS = {
     "past_deadline": ("Past deadline", "by how much a client overran the deadline that it keeps by itself"),
     "errors": ("Errors", "operations that ended with an error"),
     "role_changes": ("Role changes", "how often another node became primary"),
+    "resolution": ("Resolution", "how far an outage's length can be off, up or down, by how the probes asked"),
     "unplanned_role_changes": ("Unplanned role changes", "a new primary without a fault that could cause it"),
 }
 GLOSSARY = (
