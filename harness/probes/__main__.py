@@ -2,9 +2,8 @@
 
 `clear CONFIG` ({client, host, port}) removes what earlier probes wrote. CONFIG of `run` is a JSON file: `zone`,
 `folder` (of the history), `number` (makes written values unique), `client` (protocol and login), `targets`
-([{endpoint, kind, host, port, lane, cadence_ms, deadline_ms, unanswered_max, delay_ms,
-reconnect_ms}]), `observe` ({node, host,
-port, manager_port}). Ends when the folder holds a file called `stop`.
+([{endpoint, kind, host, port, lane, cadence_ms, deadline_ms, unanswered_max, delay_ms, reconnect_ms}]), `observe` ({node,
+host, port, manager_port}). Ends when the folder holds a file called `stop`.
 """
 
 from __future__ import annotations

@@ -153,7 +153,9 @@ class Lane:
         task.add_done_callback(lambda _: late.cancel())
 
     def _deadline(self, question: _Question) -> None:
-        """Ends the record; what is asked stays asked."""
+        """Ends the record of what is not answered yet; what is asked stays asked."""
+        if question not in self.unanswered:
+            return  # its task is still opening or closing a connection, which is none of the question's business
         question.late = True
         outcome = Outcome.UNKNOWN if self.target.kind == "probe_write" else Outcome.FAILED
         if question.connection is None:
