@@ -195,7 +195,7 @@ class _Repeating:
             self.progress(f"run {number} of at least {asked.min}, at most {asked.max}")
             self._once(f"{number:02}", self.seed + number)
             interrupts.check()
-            series = read(self.folder)
+            series = _gathered(self.folder)
             for one in series.spreads():
                 if one.metric in asked.until and one.half_width is not None:
                     self.progress(f"{one.metric}: median {_shown.number(one.median, one.unit)} ± {one.half_width:.1%}")
@@ -265,11 +265,17 @@ def read(folder: Path, *, again: bool = False) -> Series:
 
     Raises UsageError for a folder that holds none, and for one whose repeat.json cannot be read.
     """
+    if is_series(folder):
+        _adopt(folder)
+    return _gathered(folder, again=again)
+
+
+def _gathered(folder: Path, *, again: bool = False) -> Series:
+    """What has a report by now; unlike `read` it may be asked while the series goes on."""
     try:
         asked = Repeat(**json.loads((folder / ASKED).read_text("utf-8")))
     except (OSError, ValueError, TypeError) as problem:
         raise UsageError(f"{folder / ASKED}: cannot be read: {problem}") from None
-    _adopt(folder)
     runs, unread = [], []
     for below in sorted(path.parent for path in folder.glob("[0-9]*/history")):
         try:
