@@ -78,6 +78,7 @@ KEYS = {
     "max_runtime": "how long a run may take once its cluster is formed; then it is ended: everything is healed, and the"
     " verdict is UNKNOWN",
     "abort_if": "what a run must not come to, see [abort_if](#abort_if)",
+    "claim": "the claims that it puts to the test: `{id: rds.failover, because: …}` or a list; reports say so",
 }
 FAULT_KEYS = {
     "target": "whom it hits, see [targets](#targets)",

@@ -98,15 +98,11 @@ class Clients:
         except ClusterError as problem:
             raise ClusterError(f"{problem}: silent: {', '.join(missing)}") from None
 
-    def _login(self, zone: str, endpoint: Endpoint | None = None, host: str = "") -> dict[str, Any]:
-        client = self.topology.client_config(zone)
-        return {
-            "host": endpoint.host if endpoint else host,
-            "port": endpoint.port if endpoint else client["direct_port"],
-            "dbname": client["database"],
-            "options": "-c search_path=workload,public",  # away from what others keep in a database that lives on
-            **client["application"],
-        }
+    def _login(self, endpoint: Endpoint) -> dict[str, Any]:
+        return dict(self.topology.login(endpoint.host, endpoint.port))
+
+    def _direct(self, spec: NodeSpec) -> dict[str, Any]:
+        return dict(self.topology.login(spec.address, self.topology.client_config(spec.zone)["direct_port"]))
 
     def prepare(self) -> None:
         """Makes what the workloads need; on a cluster that lives on, removes what earlier measurements wrote first."""
@@ -123,7 +119,7 @@ class Clients:
         config = {
             "workload": workload.use,
             "options": dataclasses.asdict(workload.options),
-            "login": self._login(zone, self.topology.endpoints(zone)["writer"]),
+            "login": self._login(self.topology.endpoints(zone)["writer"]),
             "anew": not number,
         }
         self._in_client(zone, f"prepare-{number}", "harness.load", "prepare", config)
@@ -183,8 +179,8 @@ class Clients:
         client = self.topology.client_config(zone)
         endpoints = self.endpoints(zone)
         asked = [(name, endpoint.host, endpoint.port, PROBES[name]) for name, endpoint in endpoints.items()]
-        own = next(node for node in self._databases() if node.zone == zone)
-        asked.append((f"node:{own.name}", own.address, client["direct_port"], PROBES["node"]))
+        own = [node for node in self._databases() if node.zone == zone]
+        asked += [(f"node:{node.name}", node.address, client["direct_port"], PROBES["node"]) for node in own]
         targets = [
             {
                 "endpoint": name, "host": host, "port": port, "lane": lane, **timing,
@@ -198,9 +194,10 @@ class Clients:
         ]  # fmt: skip
         return {
             "zone": zone, "number": number, "folder": self._inside, "client": client, "targets": targets,
-            "observe": {
-                "node": own.name, "host": own.address, "port": client["direct_port"], "manager_port": client.get("manager_port"),
-            },
+            "observe": [
+                {"node": node.name, "host": node.address, "port": client["direct_port"], "manager": client.get("manager")}
+                for node in own
+            ],
         }  # fmt: skip
 
     def _load_configs(self, zone: str, number: int, workloads: Sequence[Use]) -> Iterator[dict[str, Any]]:
@@ -226,8 +223,8 @@ class Clients:
                     name: {"host": endpoint.host, "port": endpoint.port, "dsn": self.topology.dsn(endpoint.host, endpoint.port)}
                     for name, endpoint in endpoints.items()
                 },
-                "login": self._login(zone, endpoints["writer"]),
-                "direct": self._login(zone, host=",".join(node.address for node in self._databases())),
+                "login": self._login(endpoints["writer"]), "reading": self._login(endpoints.get("reader", endpoints["writer"])),
+                "direct": {node.name: self._direct(node) for node in self._databases()},
             }  # fmt: skip
 
     def _ui_port(self, zone: str, order: int) -> int:
@@ -285,8 +282,7 @@ class Clients:
 
         def read(spec: NodeSpec) -> None:
             config = {
-                "node": spec.name, "folder": self._inside, "workloads": workloads,
-                "login": self._login(spec.zone, host=spec.address),
+                "node": spec.name, "folder": self._inside, "workloads": workloads, "login": self._direct(spec),
             }  # fmt: skip
             self._in_client(spec.zone, f"final-{spec.name}", "harness.load", "final_reads", config)
 

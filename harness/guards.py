@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from harness.clock import SECOND_NS, now_ns
@@ -20,12 +20,14 @@ class Guards:
     """A scenario's `abort_if` and `max_runtime`, looked at while a measurement waits for anything, once a second at most.
 
     `max_runtime` counts from now; `abort_if` from `first_at` on, when the first probe is due (ns, CLOCK_MONOTONIC).
+    `shards` says which part of the data a node keeps, where each keeps a part: each part has a primary of its own.
     """
 
     scenario: Scenario
     zones: Sequence[str]
     readings: Readings
     first_at: int | None = None
+    shards: Mapping[str, str] = field(default_factory=dict)
     _began: int = field(default_factory=now_ns)
     _looked: int = 0
     _since: dict[str, int] = field(default_factory=dict)
@@ -48,11 +50,14 @@ class Guards:
         for kind, share in (("write", bounds.write_success), ("read", bounds.read_success)):
             if share is not None and now >= first_at + WINDOW_NS + SETTLED_NS:
                 yield from self._failures(kind, share, now - SETTLED_NS)
-        primaries = sorted(node for node, role in self.readings.roles().items() if role == "primary")
-        if self._lasts("no primary", not primaries, bounds.no_primary_s, now):
-            yield f"no node has called itself primary for {bounds.no_primary_s:g} s"
-        if self._lasts("two primaries", len(primaries) > 1, bounds.two_primaries_s, now):
-            yield f"{' and '.join(primaries)} have both called themselves primary for {bounds.two_primaries_s:g} s"
+        roles = self.readings.roles()
+        for shard in sorted({self.shards.get(node, "") for node in roles} | set(self.shards.values()) or {""}):
+            primaries = sorted(n for n, role in roles.items() if role == "primary" and self.shards.get(n, "") == shard)
+            of_shard = f" of {shard}" if shard else ""
+            if self._lasts(f"no primary{of_shard}", not primaries, bounds.no_primary_s, now):
+                yield f"no node{of_shard} has called itself primary for {bounds.no_primary_s:g} s"
+            if self._lasts(f"two primaries{of_shard}", len(primaries) > 1, bounds.two_primaries_s, now):
+                yield f"{' and '.join(primaries)} have both called themselves primary for {bounds.two_primaries_s:g} s"
 
     def _outages(self, kind: str, bound_s: float, first_at: int, now: int) -> Iterator[str]:
         for zone in self.zones:

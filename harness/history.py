@@ -259,6 +259,11 @@ class History:
     def zones(self) -> Sequence[str]:
         return tuple(self.run["topology"]["zones"])
 
+    @cached_property
+    def shards(self) -> Mapping[str, str]:
+        """Which part of the data each node keeps, where each keeps a part: node → shard."""
+        return {node["name"]: node["shard"] for node in self.run.get("topology", {}).get("nodes", ()) if node.get("shard")}
+
     def node_zone(self, node: str) -> str | None:
         return next((n["zone"] for n in self.run["topology"]["nodes"] if n["name"] == node), None)
 

@@ -333,31 +333,48 @@ def overlaps(intervals: Sequence[tuple[str, int, int]]) -> Iterator[tuple[int, i
 
 
 def promotions(history: History) -> Iterator[Event]:
-    """The readings at which a node had become primary; the first primary of all was so from the beginning.
+    """The readings at which a node had become primary; the first primary of each shard was so from the beginning.
 
     A node that could not be read in between, and is primary as before, did not become it.
     """
     definite: dict[str, str] = {}
-    had_primary = False
+    had_primary: set[str] = set()
+    shards = history.shards
     for event in history.named("role"):
         node, role = event["node"], event["role"]
         if role not in ("primary", "replica"):
             continue
         was = definite.get(node)
-        if role == "primary" and was != "primary" and (was or had_primary):
+        shard = shards.get(node, "")
+        if role == "primary" and was != "primary" and (was or shard in had_primary):
             yield event
-        had_primary = had_primary or role == "primary"
+        if role == "primary":
+            had_primary.add(shard)
         definite[node] = role
 
 
-def authority(history: History) -> str | None:
-    """The node whose final read counts: the one that an `authority` event names, else the only one left as primary.
+def authorities(history: History) -> tuple[str, ...]:
+    """The nodes whose final reads together count, one a shard: those that an `authority` event names, else the primaries left.
 
-    None when that cannot be told: no primary was seen, or several nodes said so last.
+    None when that cannot be told: of some shard no primary was seen, or several nodes said so last.
     """
-    named = [str(event["node"]) for event in history.named("authority")]
-    last = {str(event["node"]): event["role"] for event in history.named("role") if event["role"] in ("primary", "replica")}
-    primaries = [node for node, role in last.items() if role == "primary"]
+    named = history.named("authority")
     if named:
-        return named[-1]
-    return primaries[0] if len(primaries) == 1 else None
+        nodes = named[-1].data.get("nodes") or (named[-1]["node"],)
+        return tuple(map(str, nodes))
+    last = {str(event["node"]): event["role"] for event in history.named("role") if event["role"] in ("primary", "replica")}
+    return of_each_shard(last, history.shards)
+
+
+def of_each_shard(roles: Mapping[str, str], shards: Mapping[str, str]) -> tuple[str, ...]:
+    """The primary of each shard, by what nodes say of themselves; none when a shard has not exactly one.
+
+    `shards` says which part of the data a node keeps; a node that is not in it belongs to the only one.
+    """
+    primaries: dict[str, list[str]] = {shards.get(node, ""): [] for node in roles}
+    for node, role in roles.items():
+        if role == "primary":
+            primaries[shards.get(node, "")].append(node)
+    if not primaries or any(len(nodes) != 1 for nodes in primaries.values()):
+        return ()
+    return tuple(nodes[0] for nodes in primaries.values())

@@ -85,6 +85,7 @@ def result(history: History, findings: Sequence[Finding] | None = None) -> dict[
         "started_at": run.get("started_at"),
         "duration_s": history.end / SECOND_NS,
         "phases": [{"phase": event["phase"], "at_s": event.at / SECOND_NS} for event in history.named("phase")],
+        "claims": list(run.get("claims") or ()),
         "expect": list(run.get("expect") or ()),
         "topology": run.get("topology"),
         "workloads": list(run.get("workloads") or ()),

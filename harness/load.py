@@ -24,88 +24,33 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import gevent
-import psycopg
 
 from harness import registry
 from harness.clock import SECOND_NS, cpu_s, now_ns
 from harness.locustfile import Failed, OwnUsers
-from harness.probes.postgresql import error_class, network_error, outcome_of_failed_write
 from harness.recording import VALUES_PER_PROCESS, Notes, Outcome, Recorder
+from harness.sessions import Done, Driver, driver_of
 
 NICENESS = 10  # under full load, probes must wake up before users do
 FIRST_NUMBER = 1000  # processes of load number their values from here, probes from 0
-
-
-class Session:
-    """One user's session: connects at a pace, classifies what the driver says, and is thrown away after a timeout."""
-
-    def __init__(self, login: dict[str, Any], reconnect_s: float) -> None:
-        self._login = login
-        self._pace = int(reconnect_s * SECOND_NS)
-        self._next_attempt = 0
-        self._connection: psycopg.Connection[Any] | None = None
-        self._warned: list[str] = []
-
-    @property
-    def connected(self) -> bool:
-        return self._connection is not None
-
-    def connect(self) -> str | None:
-        """None when connected, else why not. Attempts keep to the pace."""
-        if self._connection is not None:
-            return None
-        if now_ns() < self._next_attempt:
-            return "between attempts to connect"
-        self._next_attempt = now_ns() + self._pace
-        try:
-            self._connection = psycopg.connect(**self._login, autocommit=True, sslmode="disable", gssencmode="disable")
-        except psycopg.Error as error:
-            return error_class(error)
-        except OSError as error:
-            return network_error(str(error))
-        self._connection.add_notice_handler(self._notice)
-        return None
-
-    def _notice(self, diagnostic: psycopg.errors.Diagnostic) -> None:
-        if (diagnostic.sqlstate or "").startswith("01"):
-            self._warned.append(f"{diagnostic.sqlstate} warning")
-
-    def execute(self, statement: str, parameters: tuple[Any, ...]) -> tuple[Outcome, str]:
-        """Runs one statement in autocommit; a commit acknowledged with a warning stays unknown."""
-        assert self._connection is not None, "connect first"
-        self._warned.clear()
-        try:
-            self._connection.execute(statement, parameters, prepare=True)
-        except psycopg.Error as error:
-            reads = statement.startswith("SELECT")
-            answered = outcome_of_failed_write(error)
-            if self._connection.closed or self._connection.broken:
-                self.drop()
-            return (Outcome.FAILED if reads else answered.outcome), answered.error
-        if self._warned:
-            return Outcome.UNKNOWN, self._warned[0]
-        return Outcome.OK, ""
-
-    def drop(self) -> None:
-        """Throws the connection away: after a timeout inside the driver it cannot be used again."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
 
 
 @dataclass
 class Context:
     """What the users of one process share; `base` begins its unique values.
 
-    `login` leads to the writer endpoint, `direct` to every database's own address.
+    `login` leads to the writer endpoint, `reading` to the reader endpoint, `direct` to each database's own address: node → login.
+    `driver` opens sessions for them.
     """
 
     workload: Any
     recorder: Recorder
     random: random.Random
     base: int
+    driver: Driver
     login: dict[str, Any]
-    direct: dict[str, Any]
+    reading: dict[str, Any]
+    direct: dict[str, dict[str, Any]]
     users: int
     interval_ns: int
     slot: Callable[[int], int]  # a user's number → its first intended start, ns after the schedule's
@@ -118,20 +63,30 @@ class Context:
         return self.base + self.count
 
 
+def is_read(kind: str) -> bool:
+    """Whether a kind of operation reads: `read`, or `read …`; all others write."""
+    return kind.split(" ", maxsplit=1)[0] == "read"
+
+
 def user_class(context: Context) -> type[locust.User]:
     """A Locust user that carries out the workload's operations on an absolute schedule."""
     recorder, workload = context.recorder, context.workload
-    lane, endpoint = recorder.name("lane", "workload"), recorder.name("endpoint", "writer")
+    lane = recorder.name("lane", "workload")
     kinds = {kind: recorder.name("kind", kind) for kind in workload.mix}
+    reads_from = getattr(workload, "reads_from", "writer")  # a workload's option, where it may be the reader
+    leads = {kind: reads_from if is_read(kind) else "writer" for kind in workload.mix}  # kind → endpoint
+    endpoints = {name: recorder.name("endpoint", name) for name in sorted(set(leads.values()))}
     numbers = itertools.count()  # whoever is started anew, by Locust's web UI, is a client of its own
     deadline_ns = int(workload.deadline_s * SECOND_NS)
 
     class ScheduledUser(locust.User):
         def on_start(self) -> None:
-            self.session = Session(context.login, workload.reconnect_s)
+            logins = {"writer": context.login, "reader": context.reading}
+            self.sessions = {name: context.driver.session(logins[name], workload.reconnect_s) for name in endpoints}
             self.number = next(numbers)
             anew = context.start.exists()
-            gevent.with_timeout(workload.deadline_s * 5, self.session.connect, timeout_value="deadline")
+            for session in self.sessions.values():
+                gevent.with_timeout(workload.deadline_s * 5, session.connect, timeout_value="deadline")
             context.connected += 1
             while not context.start.exists():
                 gevent.sleep(0.05)
@@ -140,7 +95,8 @@ def user_class(context: Context) -> type[locust.User]:
                 self.intended += -(-missed // context.interval_ns) * context.interval_ns
 
         def on_stop(self) -> None:
-            self.session.drop()
+            for session in self.sessions.values():
+                session.drop()
 
         def wait_time(self) -> float:
             return max(0.0, (self.intended - now_ns()) / 1e9)
@@ -156,20 +112,21 @@ def user_class(context: Context) -> type[locust.User]:
                 gevent.sleep(-late / 1e9)
             if now_ns() > intended + deadline_ns:
                 return self._not_sent(kind, intended, "deadline before it was sent")
-            if why := self._reconnect(intended):
+            if why := self._reconnect(kind, intended):
                 return self._not_sent(kind, intended, why)
             return self._perform(kind, intended)
 
-        def _reconnect(self, intended: int) -> str | None:
-            if self.session.connected:
+        def _reconnect(self, kind: str, intended: int) -> str | None:
+            session = self.sessions[leads[kind]]
+            if session.connected:
                 return None
             left = max(0.001, (intended + deadline_ns - now_ns()) / 1e9)
-            why: str | None = gevent.with_timeout(left, self.session.connect, timeout_value="deadline while connecting")
+            why: str | None = gevent.with_timeout(left, session.connect, timeout_value="deadline while connecting")
             return why
 
         def _not_sent(self, kind: str, intended: int, why: str) -> None:
             recorder.not_sent(
-                lane, kinds[kind], endpoint,
+                lane, kinds[kind], endpoints[leads[kind]],
                 client=self.number, intended=intended, error=recorder.name("error", why), ended=now_ns(),
             )  # fmt: skip
 
@@ -177,24 +134,25 @@ def user_class(context: Context) -> type[locust.User]:
             key, value, payload = workload.plan(kind, context)
             reference = recorder.payload(payload) if payload is not None else 0
             started = now_ns()
+            session = self.sessions[leads[kind]]
             at = recorder.begin(
-                lane, kinds[kind], endpoint,
+                lane, kinds[kind], endpoints[leads[kind]],
                 client=self.number, intended=intended, started=started, key=key, value=value, payload=reference,
             )  # fmt: skip
-            outcome, error = Outcome.FAILED if kind == "read" else Outcome.UNKNOWN, "deadline"
+            done = Done(Outcome.FAILED if is_read(kind) else Outcome.UNKNOWN, "deadline")
             expired = gevent.Timeout((intended + deadline_ns - started) / 1e9)
             try:
                 with expired:
-                    outcome, error = workload.perform(kind, self.session, key, value, payload)
+                    done = Done(*workload.perform(kind, session, key, value, payload))
             except gevent.Timeout as timeout:
                 if timeout is not expired:
                     raise
-                self.session.drop()
+                session.drop()
             ended = now_ns()
-            recorder.end(at, outcome, ended, recorder.name("error", error))
+            recorder.end(at, done.outcome, ended, recorder.name("error", done.error), seen=done.seen)
             self.environment.events.request.fire(
-                request_type=kind, name="writer", response_time=(ended - started) / 1e6, response_length=0,
-                exception=None if outcome is Outcome.OK else RuntimeError(error), context={},
+                request_type=kind, name=leads[kind], response_time=(ended - started) / 1e6, response_length=0,
+                exception=None if done.outcome is Outcome.OK else RuntimeError(done.error), context={},
             )  # fmt: skip
 
     return ScheduledUser
@@ -211,7 +169,7 @@ class ScheduledUsers:
         apart = config["users"] * config["processes"]
         self._context = Context(
             workload, recorder, random.Random(config["seed"]), (FIRST_NUMBER + config["number"]) * VALUES_PER_PROCESS,
-            config["login"], config["direct"], config["users"], interval_ns,
+            driver_of(config["login"]), config["login"], config["reading"], config["direct"], config["users"], interval_ns,
             # Evenly over the interval, the zones' users between each other's: no bursts of our own making.
             slot=lambda user: interval_ns * (user * config["processes"] + config["place"]) // apart,
             start=Path(config["start"]),
@@ -289,37 +247,35 @@ def _statistics(environment: Environment) -> list[dict[str, Any]]:
 
 
 def prepare(config: dict[str, Any]) -> None:
-    """Makes the workload's tables, once, on the writer; in a schema of their own, which is made anew when asked."""
+    """Makes what the workload needs, once, on the writer; what workloads had there before is removed when asked."""
     workload = registry.find("workloads", config["workload"])(**config["options"])
-    with psycopg.connect(**config["login"], sslmode="disable", connect_timeout=5) as connection:
+    driver = driver_of(config["login"])
+    with driver.opened(config["login"]) as connection:
         if config["anew"]:
-            connection.execute("DROP SCHEMA IF EXISTS workload CASCADE")
-            connection.execute("CREATE SCHEMA workload")
+            driver.clear(connection)
         workload.prepare(connection)
 
 
 def final_reads(config: dict[str, Any]) -> None:
     """Reads everything that one node holds, into `final-<node>.jsonl`."""
+    driver = driver_of(config["login"])
     with open(Path(config["folder"]) / f"final-{config['node']}.jsonl", "w", encoding="utf-8") as lines:
 
         def write(line: dict[str, Any]) -> None:
             lines.write(json.dumps(line) + "\n")
 
         try:
-            with psycopg.connect(**config["login"], sslmode="disable", connect_timeout=5) as connection:
-                connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-                with connection.cursor(name="probes") as cursor:
-                    cursor.execute("SELECT value FROM probe")
-                    while rows := cursor.fetchmany(20_000):
-                        write({"set": "probe", "values": [row[0] for row in rows]})
+            with driver.reading(config["login"]) as connection:
+                for values in driver.probed(connection):
+                    write({"set": "probe", "values": values})
                 for chosen in config["workloads"]:
                     workload = registry.find("workloads", chosen["workload"])(**chosen["options"])
                     for name, values in workload.final_reads(connection):
                         write({"set": name, "values": values})
                     write({"facts": workload.facts(connection)})
             write({"complete": True})
-        except psycopg.Error as error:
-            write({"error": error_class(error)})
+        except driver.errors as error:
+            write({"error": driver.told(error)[0]})
 
 
 def main(argv: list[str]) -> int:

@@ -33,6 +33,7 @@ from harness.clock import SECOND_NS, now_ns
 from harness.errors import suggestion
 from harness.recording import Notes, Recorder
 from harness.reported import UNANSWERED, Requests
+from harness.sessions import driver_of
 
 FIRST_REQUEST_WITHIN_S = 10
 ALONE_S = 2.0  # a task's exception is the file's fault when no request is made for so long after it
@@ -49,15 +50,13 @@ def variables(config: dict[str, Any]) -> dict[str, str]:
     login = config["login"]
     found = {
         "HARNESS_ZONE": config["zone"],
-        "HARNESS_DATABASE": login["dbname"],
         "HARNESS_USER": login["user"],
         "HARNESS_PASSWORD": login["password"],
     }
     for name, endpoint in config["endpoints"].items():
         about = f"HARNESS_{name.upper().replace('-', '_')}"
         found |= {f"{about}_{part.upper()}": str(endpoint[part]) for part in ("host", "port", "dsn")}
-    # libpq's own: a schema for the workload, which is empty when a run begins, and no encryption, as everybody here.
-    return found | {"PGOPTIONS": login["options"], "PGSSLMODE": "disable", "PGGSSENCMODE": "disable"}
+    return found | driver_of(login).variables(login)
 
 
 class OwnUsers:
@@ -76,7 +75,8 @@ class OwnUsers:
         self._starts = 0
         self._since: weakref.WeakKeyDictionary[locust.User, int] = weakref.WeakKeyDictionary()
         self._began = now_ns()
-        self.requests = Requests(recorder, self._options["reads"], self._options["deadline_s"])
+        driver = driver_of(config["login"])
+        self.requests = Requests(recorder, self._options["reads"], self._options["deadline_s"], driver)
         signal.signal(signal.SIGALRM, self._too_late)
         signal.setitimer(signal.ITIMER_REAL, config["ready_within_s"])
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")

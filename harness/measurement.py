@@ -16,6 +16,7 @@ from harness.clients import Clients
 from harness.clock import SECOND_NS, now_ns, wait_until
 from harness.errors import ClusterError
 from harness.guards import Guards
+from harness.intervals import of_each_shard
 from harness.nemesis import Nemesis
 from harness.protocols import Cluster, KeepsRecords, Looping, Node, Progress, Topology
 from harness.recording import Notes
@@ -56,7 +57,8 @@ class Measurement:
         )  # fmt: skip
         # On a cluster that lives on, a node's log tells of earlier measurements too.
         self._logged = {name: len(node.logs()) for name, node in self._databases()} if self.session else {}
-        self.guards = Guards(self.scenario, self.cluster.zones, self.readings)
+        shards = {name: node.spec.shard for name, node in self._databases()}
+        self.guards = Guards(self.scenario, self.cluster.zones, self.readings, shards=shards)
 
     def carry_out(self) -> None:
         """Measures, breaks, heals, measures on, reads what is left."""
@@ -179,10 +181,9 @@ class Measurement:
 
     def _final_reads(self) -> None:
         self.progress("final reads on every node")
-        roles = self.topology.roles(self.cluster)
-        primaries = [name for name, role in roles.items() if role == "primary"]
-        if len(primaries) == 1:
-            self.notes.write("authority", now_ns(), node=primaries[0])
+        shards = {name: node.spec.shard for name, node in self._databases()}
+        if primaries := of_each_shard(self.topology.roles(self.cluster), shards):
+            self.notes.write("authority", now_ns(), nodes=list(primaries))
         self.clients.final_reads()
 
     def _note_rejoins(self) -> None:

@@ -62,7 +62,8 @@ class NodeSpec:
 
     `server` is the family of its image (`postgres`, `etcd`, `haproxy`, `toxiproxy`, `client`); `role` says what it is
     for (`database`, `manager`, `router`, `proxy`, `client`). `in_memory` keeps its data on tmpfs. `published` are the
-    ports that programs on the host may reach, on loopback.
+    ports that programs on the host may reach, on loopback. `shard` names the part of the data that a database keeps, where
+    each keeps a part: of one shard, one node is primary.
     """
 
     name: str
@@ -76,6 +77,7 @@ class NodeSpec:
     in_memory: bool = False
     published: Sequence[int] = ()
     limits: Limits = Limits()
+    shard: str = ""
 
 
 @dataclass(frozen=True)
@@ -316,6 +318,7 @@ class Topology(Protocol):
 
     zones: ClassVar[tuple[str, ...]]
     endpoint_names: ClassVar[tuple[str, ...]]
+    protocol: ClassVar[str]  # what its endpoints speak: `postgresql`, `redis`, …
 
     def nodes(self, plan: AddressPlan) -> Sequence[NodeSpec]: ...
     def form(self, cluster: Cluster, progress: Callable[[str], None]) -> None:
@@ -341,8 +344,15 @@ class Topology(Protocol):
     def dsn(self, host: str, port: int) -> str:
         """What a program pastes to connect to an endpoint at that address, password included."""
 
+    def login(self, host: str, port: int) -> Mapping[str, Any]:
+        """What a workload's sessions log in with at that address: `protocol`, `host`, `port`, and what else it needs."""
+
     def client_config(self, zone: str) -> Mapping[str, Any]:
-        """What a client node needs to log in: protocol, user, database, password."""
+        """What the probes of a zone's client node need.
+
+        `protocol`, by which their client is chosen; `probe`, what that client is made with; `direct_port`, on which databases
+        are asked directly; and `manager` (`speaks`, `host`, `port`) where the zone's member has one that can be asked.
+        """
 
 
 class Runtime(Protocol):

@@ -153,8 +153,10 @@ class Recorder:
         self._map[at + _STATE_AT] = State.OPEN
         return at
 
-    def end(self, at: int, outcome: int, ended: int, error: int = 0) -> None:
-        """Writes how the operation at `at` ended; `error` is a name, 0 is none."""
+    def end(self, at: int, outcome: int, ended: int, error: int = 0, *, seen: int = NOTHING) -> None:
+        """Writes how the operation at `at` ended; `error` is a name, 0 is none. What a read has `seen` becomes its value."""
+        if seen != NOTHING:
+            struct.pack_into("<q", self._map, at + 8, seen)
         struct.pack_into("<q", self._map, at + 32, ended)
         struct.pack_into("<H", self._map, at + 62, error)
         _END.pack_into(self._map, at + _STATE_AT, State.ENDED, outcome)

@@ -12,11 +12,11 @@ import weakref
 from typing import Any
 
 import gevent
-import psycopg
 
 from harness.clock import MILLISECOND_NS, SECOND_NS, now_ns
-from harness.probes.postgresql import error_class, network_error, outcome_of_failed_write
+from harness.probes.contract import network_error
 from harness.recording import Outcome, Recorder
+from harness.sessions import Driver
 
 READS = ("GET", "HEAD", "OPTIONS", "SELECT", "READ")
 WORDS_MAX = 200  # kinds and error classes that are told apart: a recording numbers its kinds in one byte
@@ -27,8 +27,8 @@ UNANSWERED = "no answer before the end"
 class Requests:
     """Writes what the users report as operations of the lane `workload`, kind `read TYPE name` or `write TYPE name`."""
 
-    def __init__(self, recorder: Recorder, reads: list[str], deadline_s: float) -> None:
-        self._recorder = recorder
+    def __init__(self, recorder: Recorder, reads: list[str], deadline_s: float, driver: Driver) -> None:
+        self._recorder, self._driver = recorder, driver
         self._deadline = int(deadline_s * SECOND_NS)
         self._reads = {word.upper() for word in (*READS, *reads)}
         self._lane, self._endpoint = recorder.name("lane", "workload"), recorder.name("endpoint", "writer")
@@ -57,7 +57,7 @@ class Requests:
             self._last[current] = now
             return  # its user was ended before it was due: that proves nothing
         reads = self._is_read(str(request_type), str(name))
-        outcome, error = judged(exception, response, reads)
+        outcome, error = judged(exception, response, reads, self._driver)
         kind = f"{'read' if reads else 'write'} {request_type} {name}".rstrip()
         self._write(kind, current, started, min(now, started + took), outcome, error)
         self.count += 1
@@ -70,7 +70,7 @@ class Requests:
         if current in self._failing:
             self._failing.discard(current)
             return
-        outcome, error = judged(exception, None, reads=False)
+        outcome, error = judged(exception, None, reads=False, driver=self._driver)
         place = said.partition(": ")[0]
         began = max(since, self._last.get(current, 0))
         self._write(f"write task of {user}", current, began, now_ns(), outcome, f"{error} at {place}")
@@ -116,16 +116,17 @@ def _ago(took: int, start_time: float | None) -> int:
     return since if took <= since <= took + 60 * SECOND_NS else took
 
 
-def judged(exception: Any, response: Any, reads: bool) -> tuple[Outcome, str]:
+def judged(exception: Any, response: Any, reads: bool, driver: Driver) -> tuple[Outcome, str]:
     """What is known of a request that was reported with `exception`, and the class of its error.
 
+    What the `driver` of the system under test raised is told by it.
     A read that failed is failed. A write is failed when its error proves that nothing happened, else unknown.
     """
     if not exception:
         return Outcome.OK, ""
     proven = False
-    if isinstance(exception, psycopg.Error):
-        error, proven = error_class(exception), outcome_of_failed_write(exception).outcome is Outcome.FAILED
+    if isinstance(exception, driver.errors):
+        error, proven = driver.told(exception)
     elif status := _status(response) or _status(getattr(exception, "response", None)):
         error, proven = f"HTTP {status}", 400 <= status < 500 and status != 408
     else:

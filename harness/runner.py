@@ -262,7 +262,8 @@ def _own_versions() -> dict[str, str]:
 
 
 def _told(spec: NodeSpec) -> dict[str, str]:
-    return {"name": spec.name, "zone": spec.zone, "role": spec.role, "server": spec.server}
+    kept = {"shard": spec.shard} if spec.shard else {}
+    return {"name": spec.name, "zone": spec.zone, "role": spec.role, "server": spec.server, **kept}
 
 
 def note_layout(notes: Notes, scenario: Scenario, topology: Topology, cluster: Cluster) -> None:

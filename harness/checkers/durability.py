@@ -11,7 +11,7 @@ import numpy as np
 from harness.bounds import expectations, judge
 from harness.clock import SECOND_NS
 from harness.history import NOTHING, Array, FinalReads, History, Mask, Operations, Outcome
-from harness.intervals import authority
+from harness.intervals import authorities
 from harness.verdict import Finding, Measured, Verdict, count
 
 SETS = {"write": "ledger", "probe_write": "probe"}  # kind → the set that its values go into
@@ -41,6 +41,7 @@ class Compared:
 class Durability:
     """Compares what clients were told with what the primary holds in the end, value by value.
 
+    Where each shard has a primary, what they hold together counts.
     An unknown write may be there or not; only an acknowledged one can be lost, only one that definitely failed can be
     resurrected. Without bounds in the scenario, no write may be lost and none applied twice.
     """
@@ -49,16 +50,15 @@ class Durability:
     after_final_reads: ClassVar[bool] = True  # nothing is lost for certain while clients still write
 
     def check(self, history: History) -> Finding:
-        node = authority(history)
+        nodes = authorities(history)
         sets: Mapping[str, str] = history.run.get("sets") or SETS
-        problem = _unreadable(history, node, sets)
-        if node is None or problem:
+        problem = _unreadable(history, nodes, sets)
+        if problem:
             return Finding("durability", Verdict.UNKNOWN, f"lost writes cannot be told: {problem}", _unmeasured())
-        held = history.final_reads.values[node]
         compared = [
-            _compare(name, _writes(history, kinds), held[name], _read_at(history))
+            _compare(name, _writes(history, kinds), held, _read_at(history))
             for name, kinds in _kinds(sets).items()
-            if name in held
+            if (held := _held(history.final_reads, nodes, name)) is not None
         ]
         measured = {metric: _measure(metric, compared) for metric in METRICS}
         verdict, sentences = judge(measured, expectations(history, self.metrics, lost_writes=0, duplicated_writes=0))
@@ -66,8 +66,8 @@ class Durability:
         lost = sum(len(one.lost) for one in compared)
         if not acknowledged and verdict is Verdict.PASS:
             return Finding("durability", Verdict.UNKNOWN, "no write was acknowledged, so none could be lost", measured)
-        said = [f"{lost} of {acknowledged} acknowledged writes lost", *sentences, f"by the final read of {node}"]
-        return Finding("durability", verdict, "; ".join(said), measured, _evidence(compared), _notes(history, node, compared))
+        said = [f"{lost} of {acknowledged} acknowledged writes lost", *sentences, f"by the final read of {', '.join(nodes)}"]
+        return Finding("durability", verdict, "; ".join(said), measured, _evidence(compared), _notes(history, nodes, compared))
 
 
 def _kinds(sets: Mapping[str, str]) -> dict[str, list[str]]:
@@ -88,16 +88,26 @@ def _read_at(history: History) -> int:
     return max((event.at for event in history.named("authority")), default=history.end)
 
 
-def _unreadable(history: History, node: str | None, sets: Mapping[str, str]) -> str | None:
-    """Why the final read cannot be compared, if so."""
+def _held(final: FinalReads, nodes: Sequence[str], name: str) -> Array | None:
+    """What some nodes hold of a set, together and sorted; None where one of them was not asked for it."""
+    parts = [final.values[node][name] for node in nodes if name in final.values[node]]
+    if len(parts) < len(nodes):
+        return None
+    return parts[0] if len(parts) == 1 else np.sort(np.concatenate(parts))
+
+
+def _unreadable(history: History, nodes: Sequence[str], sets: Mapping[str, str]) -> str | None:
+    """Why the final reads cannot be compared, if so."""
     final = history.final_reads
-    if node is None:
-        return "no node was named as the authority, nor was exactly one the primary in the end"
-    if node not in final.values:
-        return f"no final read of {node} ({final.missing.get(node, 'none was made')})"
-    for name, kinds in _kinds(sets).items():
-        if name not in final.values[node] and (_writes(history, kinds)["outcome"] == Outcome.OK).any():
-            return f"the final read of {node} has no set '{name}'"
+    if not nodes:
+        each = " of each shard" if history.shards else ""
+        return f"no node was named as the authority, nor was exactly one{each} the primary in the end"
+    for node in nodes:
+        if node not in final.values:
+            return f"no final read of {node} ({final.missing.get(node, 'none was made')})"
+        for name, kinds in _kinds(sets).items():
+            if name not in final.values[node] and (_writes(history, kinds)["outcome"] == Outcome.OK).any():
+                return f"the final read of {node} has no set '{name}'"
     return None
 
 
@@ -196,22 +206,25 @@ def _rows(what: str, one: Compared, writes: Operations) -> list[dict[str, Any]]:
     ]
 
 
-def _notes(history: History, node: str, compared: Sequence[Compared]) -> list[str]:
+def _notes(history: History, nodes: Sequence[str], compared: Sequence[Compared]) -> list[str]:
     notes = []
     for one in compared:
         if one.unknown:
             notes.append(f"{one.name}: {one.unknown} writes had no known outcome; {one.unknown_there} of them are there")
         if len(one.extra):
             notes.append(f"{one.name}: {len(one.extra)} values are there that no recorded write sent")
-    return notes + _differing(history.final_reads, node, [one.name for one in compared])
+    return notes + _differing(history, nodes, [one.name for one in compared])
 
 
-def _differing(final: FinalReads, node: str, names: Sequence[str]) -> list[str]:
-    """Where other nodes hold something else once everything was healed, and which could not be read."""
+def _differing(history: History, nodes: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Where other nodes hold something else than their shard's once everything was healed, and which could not be read."""
+    final = history.final_reads
     notes = [f"no final read of {other}: {error}" for other, error in final.missing.items()]
+    of_shard = {history.shards.get(node): node for node in nodes}
     for other, held in final.values.items():
-        for name in names if other != node else ():
-            mine, theirs = final.values[node][name], held.get(name)
+        node = of_shard.get(history.shards.get(other))
+        for name in names if node is not None and other != node else ():
+            mine, theirs = final.values[str(node)][name], held.get(name)
             if theirs is None:
                 notes.append(f"{name}: {other} was not asked for it")
             elif not np.array_equal(mine, theirs):

@@ -59,11 +59,11 @@ class SplitBrain:
             verdict, said = judge({}, expected)
             return Finding("split_brain", verdict, "; ".join(["no node was asked directly to write", *said]))
         reigns = [reign for name in asked for reign in _reigns(name.removeprefix(NODE), probes.where(endpoint=name))]
-        evidence = _evidence(reigns, probes)
+        evidence = _evidence(reigns, probes, history.shards)
         zombies = list(_zombies(history, probes))
         asked_for_roles = bool(history.named("role"))
         measured = {
-            "split_brain": _measure(reigns, proven=bool(evidence)),
+            "split_brain": _measure(reigns, history.shards, proven=bool(evidence)),
             "zombie_writes": count(sum(row["writes"] for row in zombies)) if asked_for_roles else Measured(None, "count"),
         }
         verdict, sentences = judge(measured, expected)
@@ -100,17 +100,21 @@ def _reigns(node: str, probes: Operations) -> list[Reign]:
     return reigns
 
 
-def _measure(reigns: Sequence[Reign], proven: bool) -> Measured:
-    surely = sum(b - a for a, b, _ in overlaps([(r.node, r.surely_from, r.surely_to) for r in reigns])) / SECOND_NS
-    perhaps = sum(b - a for a, b, _ in overlaps([(r.node, r.perhaps_from, r.perhaps_to) for r in reigns])) / SECOND_NS
+def _measure(reigns: Sequence[Reign], shards: Mapping[str, str], proven: bool) -> Measured:
+    """For how long two nodes of the same shard did so; of several shards, added up."""
+    surely = perhaps = 0.0
+    for shard in {shards.get(reign.node, "") for reign in reigns}:
+        of = [reign for reign in reigns if shards.get(reign.node, "") == shard]
+        surely += sum(b - a for a, b, _ in overlaps([(r.node, r.surely_from, r.surely_to) for r in of])) / SECOND_NS
+        perhaps += sum(b - a for a, b, _ in overlaps([(r.node, r.perhaps_from, r.perhaps_to) for r in of])) / SECOND_NS
     return Measured((surely + perhaps) / 2 if proven else 0.0, "s", surely, perhaps)
 
 
-def _evidence(reigns: Sequence[Reign], probes: Operations) -> list[dict[str, Any]]:
-    """A row for each time in which one node acknowledged a write between two acknowledgements of another."""
+def _evidence(reigns: Sequence[Reign], probes: Operations, shards: Mapping[str, str]) -> list[dict[str, Any]]:
+    """A row for each time in which one node acknowledged a write between two acknowledgements of another of its shard."""
     rows = []
     for one in reigns:
-        for other in sorted({reign.node for reign in reigns} - {one.node}):
+        for other in sorted({reign.node for reign in reigns if shards.get(reign.node) == shards.get(one.node)} - {one.node}):
             within = _acknowledged(probes, other, one.surely_from, one.surely_to)
             if not len(within):
                 continue
@@ -133,17 +137,18 @@ def _zombies(history: History, probes: Operations) -> Iterator[dict[str, Any]]:
     late = probes.mask(error=LATE_OK)
     ok = (probes["outcome"] == Outcome.OK) | late
     when = np.where(late, probes["answered"], probes["ended"])
-    taken = [
-        (_took_over(history, event, when[ok & probes.mask(endpoint=f"{NODE}{event['node']}")]), str(event["node"]))
-        for event in promotions(history)
-    ]
-    for (since, primary), (until, _) in pairwise([*sorted(taken), (history.end, "")]):
+    taken: dict[str | None, list[tuple[int, str]]] = {}
+    for event in promotions(history):
+        since = _took_over(history, event, when[ok & probes.mask(endpoint=f"{NODE}{event['node']}")])
+        taken.setdefault(history.shards.get(event["node"]), []).append((since, str(event["node"])))
+    reigns = ((shard, *pair) for shard, begun in taken.items() for pair in pairwise([*sorted(begun), (history.end, "")]))
+    for shard, (since, primary), (until, _) in reigns:
         reign = ok & (when > since) & (when < until)
-        for name in sorted(set(probes.names["endpoint"])):
-            of_node = reign & probes.mask(endpoint=name)
-            if of_node.any() and name.removeprefix(NODE) != primary:
+        for node in sorted({name.removeprefix(NODE) for name in probes.names["endpoint"]} - {primary}):
+            of_node = reign & probes.mask(endpoint=f"{NODE}{node}")
+            if of_node.any() and history.shards.get(node) == shard:
                 yield {
-                    "node": name.removeprefix(NODE),
+                    "node": node,
                     "deposed_by": primary,
                     "deposed_at_s": since / SECOND_NS,
                     "writes": int(of_node.sum()),

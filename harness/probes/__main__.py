@@ -2,8 +2,8 @@
 
 `clear CONFIG` ({client, host, port}) removes what earlier probes wrote. CONFIG of `run` is a JSON file: `zone`,
 `folder` (of the history), `number` (makes written values unique), `client` (protocol and login), `targets`
-([{endpoint, kind, host, port, lane, cadence_ms, deadline_ms, unanswered_max, delay_ms, reconnect_ms}]), `observe` ({node,
-host, port, manager_port}). Ends when the folder holds a file called `stop`.
+([{endpoint, kind, host, port, lane, cadence_ms, deadline_ms, unanswered_max, delay_ms, reconnect_ms}]), `observe` ([{node,
+host, port, manager: {speaks, host, port}}]). Ends when the folder holds a file called `stop`.
 """
 
 from __future__ import annotations
@@ -14,19 +14,29 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from harness import registry
 from harness.clock import MILLISECOND_NS, cpu_s, now_ns
+from harness.members import Manager
 from harness.probes.contract import Address, Client
 from harness.probes.lanes import Lane, Target, Values
 from harness.probes.observer import Observer
-from harness.probes.postgresql import Postgresql
 from harness.recording import VALUES_PER_PROCESS, Notes, Recorder
 
 
 def client_of(config: dict[str, Any]) -> Client:
-    """The protocol's client, logged in as the probe's user."""
-    if config["protocol"] != "postgresql":
-        raise ValueError(f"no probe speaks {config['protocol']}")
-    return Postgresql(config["probe"]["user"], config["probe"]["password"], config["database"])
+    """The protocol's client, logged in as the probe's user: `harness/probes/<protocol>.py` has it."""
+    client: Client = registry.find("probes", config["protocol"])(**config["probe"])
+    return client
+
+
+def observer_of(seen: dict[str, Any], client: Client, notes: Notes) -> Observer:
+    """Who asks a node for its role, and its manager, where it has one."""
+    node, address = seen["node"], Address(seen["host"], seen["port"])
+    managed = seen.get("manager")
+    if not managed:
+        return Observer(node, address, client, notes)
+    manager: Manager = registry.find("members", managed["speaks"])()
+    return Observer(node, address, client, notes, manager, Address(managed["host"], managed["port"]))
 
 
 async def probe(config: dict[str, Any]) -> None:
@@ -51,10 +61,7 @@ async def probe(config: dict[str, Any]) -> None:
     notes.write("ready", now_ns(), process=process, zone=zone)
     first_at = await started(folder)
     tasks = [asyncio.create_task(lane.run(first_at)) for lane in lanes]
-    if seen := config.get("observe"):
-        manager = Address(seen["host"], seen["manager_port"]) if seen.get("manager_port") else None
-        observer = Observer(seen["node"], Address(seen["host"], seen["port"]), manager, client, notes)
-        tasks.append(asyncio.create_task(observer.run()))
+    tasks += [asyncio.create_task(observer_of(seen, client, notes).run()) for seen in config.get("observe", ())]
     tasks.append(asyncio.create_task(watch_itself(recorder, notes, process, zone)))
     stop = asyncio.create_task(stopped(folder))
     done, _ = await asyncio.wait({stop, *tasks}, return_when=asyncio.FIRST_COMPLETED)

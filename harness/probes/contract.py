@@ -25,6 +25,22 @@ class Address:
     port: int
 
 
+_WORDS = (
+    ("refused", "connection refused"),
+    ("reset by peer", "connection reset"),
+    ("closed the connection", "connection closed"),
+    ("closed by server", "connection closed"),
+    ("timeout", "timeout"),
+    ("is closed", "connection closed"),
+    ("consuming input failed", "connection reset"),
+)
+
+
+def network_error(text: str) -> str:
+    """One of a few words for what a driver said about a connection, where the server itself said nothing."""
+    return next((word for said, word in _WORDS if said in text), "connection failed")
+
+
 class Connection(Protocol):
     """A connection to a server, with one question under way at most."""
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.clock import now_ns
 from harness.probes.contract import Address, Client, Connection
 from harness.recording import Notes
+
+if TYPE_CHECKING:
+    from harness.members import Manager
 
 GIVE_UP_NS = 3_000_000_000  # then the session is shut, in case its packets go nowhere
 REPEAT_NS = 1_000_000_000  # an unchanged reading is written again this often, so that a reader sees how fresh it is
@@ -19,16 +21,17 @@ REPEAT_NS = 1_000_000_000  # an unchanged reading is written again this often, s
 
 @dataclass
 class Observer:
-    """Asks one node for its role by its own protocol, and its manager for the member's state.
+    """Asks one node for its role by its own protocol, and `manager`, at `managed_at`, for what it says of its member.
 
     Writes `role` events ({node, role}) and `member` events ({node, …}) on every change, and now and then.
     """
 
     node: str
     address: Address
-    manager: Address | None
     client: Client
     notes: Notes
+    manager: Manager | None = None
+    managed_at: Address | None = None
     every_s: float = 0.5
     deadline_s: float = 0.5
     _connection: Connection | None = None
@@ -79,22 +82,9 @@ class Observer:
 
     async def _member(self) -> dict[str, Any]:
         assert self.manager is not None, "only asked where there is a manager"
+        assert self.managed_at is not None, "who has a manager knows where it is"
         try:
             async with asyncio.timeout(self.deadline_s):
-                said = json.loads(await _get(self.manager, "/patroni"))
+                return await self.manager.member(self.managed_at)
         except (TimeoutError, OSError, ValueError):
             return {"state": "silent"}
-        kept = ("state", "role", "timeline", "replication_state", "sync_standby", "pause")
-        return {key: said[key] for key in kept if key in said}
-
-
-async def _get(address: Address, path: str) -> str:
-    reader, writer = await asyncio.open_connection(address.host, address.port)
-    try:
-        writer.write(f"GET {path} HTTP/1.0\r\nHost: {address.host}\r\n\r\n".encode())
-        answer = await reader.read()
-    finally:
-        writer.close()
-        with suppress(OSError):
-            await writer.wait_closed()
-    return answer.partition(b"\r\n\r\n")[2].decode()

@@ -15,6 +15,7 @@ from psycopg.errors import Diagnostic
 from psycopg.pq import DiagnosticField, ExecStatus
 from psycopg.pq.abc import PGresult
 
+from harness.probes import contract
 from harness.probes.contract import Address, Answered
 from harness.recording import Outcome
 
@@ -38,19 +39,9 @@ def _state_class(state: str) -> str:
 
 def network_error(text: str) -> str:
     """One of a few words for what the driver said about a connection without an SQLSTATE."""
-    for said, word in (
-        ("refused", "connection refused"),
-        ("reset by peer", "connection reset"),
-        ("closed the connection", "connection closed"),
-        ("timeout", "timeout"),
-        ("is closed", "connection closed"),
-        ("consuming input failed", "connection reset"),
-        ("starting up", "57P03 cannot_connect_now"),
-        ("shutting down", "57P03 cannot_connect_now"),
-    ):
-        if said in text:
-            return word
-    return "connection failed"
+    word = contract.network_error(text)
+    at_work = word == "connection failed" and ("starting up" in text or "shutting down" in text)
+    return "57P03 cannot_connect_now" if at_work else word
 
 
 def _spaced(name: str) -> str:

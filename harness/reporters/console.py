@@ -39,6 +39,7 @@ def summary(result: Mapping[str, Any]) -> RenderableType:
             (f"{_shown.MARKS[verdict]} {_shown.WORDS[verdict]}", _STYLES[verdict]), ("  " + plain(result["title"]), "bold")
         ),
         Text(plain(" ".join(_shown.in_words(result)))),
+        *(Text(plain(f"claim {claim['id']}: {claim['because']}")) for claim in result.get("claims") or ()),
     ]
     if verdict != "pass":
         parts.append(Text.assemble(("Why: ", "bold"), plain(result["reason"])))

@@ -32,6 +32,8 @@ def _lines(folder: Path, history: History, result: Mapping[str, Any]) -> Iterato
     yield f"## {_shown.MARKS[verdict]} {_shown.WORDS[verdict]}: {text(result['title'])}"
     yield f"\n{text(' '.join(_shown.in_words(result)))}"
     yield f"\n**Why {_shown.WORDS[verdict]}:** {text(result['reason'])}\n"
+    for claim in result.get("claims") or ():
+        yield f"**Claim {text(claim['id'])}:** {text(claim['because'])}\n"
     cards = [(card.title, card.value, card.bounds, card.bound, _mark(card.verdict)) for card in _shown.cards(result)]
     yield from _table(("figure", "value", "bounds of the measurement", "expected", ""), cards)
     yield from _section("Expectations", _table(("metric", "bound", "measured", "", "because"), [

@@ -27,6 +27,7 @@ from harness.scenario.models import file_model, metrics, schema
 from harness.scenario.values import (
     AbortIf,
     ChangePlan,
+    Claim,
     Expectation,
     FaultPlan,
     Planned,
@@ -42,6 +43,7 @@ from harness.workloads.locustfile import Locustfile
 __all__ = [
     "AbortIf",
     "ChangePlan",
+    "Claim",
     "Expectation",
     "FaultPlan",
     "Planned",
@@ -108,6 +110,7 @@ def _examined(document: Document | Given, model: Any, *, path: Path | None, fold
         recovery=raw.recovery,
         abort_if=raw.abort_if,
         repeat=raw.repeat,
+        claims=raw.claim,
     )
     contradictions = [said(document.place(steps, key), what) for steps, key, what in contradictions_in(scenario, folder)]
     if contradictions:
@@ -155,6 +158,7 @@ def as_run(scenario: Scenario) -> dict[str, Any]:
         "steady_state": dataclasses.asdict(scenario.steady_state),
         "faults": [fault(plan) for plan in scenario.faults],
         "changes": [change(plan) for plan in scenario.changes],
+        "claims": [dataclasses.asdict(claim) for claim in scenario.claims],
         "expect": [dataclasses.asdict(expectation) for expectation in scenario.expect],
         "images": dict(scenario.images),
         "path": scenario.path_through,

@@ -10,7 +10,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-from harness import conditions, targets
+from harness import conditions, registry, targets
 from harness.bounds import RUNS_AT_LEAST
 from harness.errors import UsageError, suggestion
 from harness.layout import Plan, client_nodes
@@ -19,7 +19,7 @@ from harness.scenario import locust_files
 from harness.scenario.document import Steps
 from harness.scenario.fields import fields_of
 from harness.scenario.models import by_phase, metrics
-from harness.scenario.values import ChangePlan, Expectation, FaultPlan, Planned, Scenario
+from harness.scenario.values import ChangePlan, Expectation, FaultPlan, Planned, Scenario, Use
 from harness.scenario.wording import shortly
 from harness.workloads.locustfile import SPAWNED_WITHIN_S, Locustfile
 
@@ -197,7 +197,11 @@ def _of_topology(scenario: Scenario, folder: Path) -> Iterator[Contradiction]:
             (("changes", index, *rest), key, what) for rest, key, what in _of_change(change, scenario.topology.use, topology)
         )
     for index, workload in enumerate(scenario.workloads):
-        of_workload = [*_of_zones(workload.options, topology.zones), *_of_locustfile(workload.options, folder)]
+        of_workload = [
+            *_of_protocol(workload, scenario.topology),
+            *_of_zones(workload.options, topology.zones),
+            *_of_locustfile(workload.options, folder),
+        ]
         yield from ((("workload", index, *rest), key, what) for rest, key, what in of_workload)
     families = {"packets", *(spec.server for spec in specs)}
     for family in sorted(scenario.images.keys() - families):
@@ -219,6 +223,20 @@ def _of_change(plan: ChangePlan, word: str, topology: Topology) -> Iterator[Cont
 def _asked(capability: type[Any]) -> Iterator[str]:
     """The methods that a capability consists of."""
     return (f"'{name}'" for name in vars(capability) if not name.startswith("_"))
+
+
+def _of_protocol(workload: Use, topology: Use) -> Iterator[Contradiction]:
+    """A workload speaks what the topology's endpoints do; one that names no protocol brings a driver of its own."""
+    speaks = getattr(workload.options, "protocols", ())
+    if speaks and topology.options.protocol not in speaks:
+        others = [
+            word
+            for word in registry.names("workloads")
+            if topology.options.protocol in getattr(registry.find("workloads", word), "protocols", ())
+        ]
+        instead = f"; those that do: {', '.join(others)}" if others else ""
+        said = f"{workload.use} speaks {' or '.join(speaks)}, but {topology.use} speaks {topology.options.protocol}{instead}"
+        yield ("use",), False, said
 
 
 def _of_zones(workload: Any, zones: Sequence[str]) -> Iterator[Contradiction]:

@@ -29,6 +29,7 @@ from harness.scenario.fields import (
 from harness.scenario.values import (
     AbortIf,
     ChangePlan,
+    Claim,
     Expectation,
     FaultPlan,
     MoreThanNone,
@@ -182,6 +183,10 @@ def file_model(*, needs_workload: bool = True) -> Any:
         "max_runtime": (
             carrying(SECONDS, MoreThanNone),
             Field(default_factory=lambda: 600, json_schema_extra={"default": "600s"}),
+        ),
+        "claim": (
+            or_many(becoming(lambda model: built(Claim, model), model_of(Claim))),
+            Field(default_factory=tuple, description="what this puts to the test, by id, and why it would show"),
         ),
         "markers": (tuple[Word, ...], Field(default_factory=tuple, description="pytest markers")),
         "recovery": part(Recovery),

@@ -35,6 +35,16 @@ def _one_word(text: str) -> str:
 
 AtLeast = Annotated[float, BeforeValidator(_at_least), text_of(rf"^(>=\s*)?{PERCENTAGE}$", ">= 99.9%")]
 LessThan = Annotated[float, BeforeValidator(_less_than), text_of(rf"^(<\s*)?{PERCENTAGE}$", "< 50%")]
+
+
+def _claim(text: str) -> str:
+    if not re.fullmatch(_CLAIM, text):
+        raise ValueError(f"'{text}' is no claim; write its group and its name, such as rds.failover")
+    return text
+
+
+_CLAIM = r"[a-z][a-z0-9]*(\.[a-z0-9][a-z0-9-]*)+"
+Claimed = Annotated[str, AfterValidator(_claim), text_of(f"^{_CLAIM}$", "rds.failover")]
 Word = Annotated[str, AfterValidator(_one_word), text_of(f"^{conditions.ID}$", "smoke")]
 NotEmpty = Annotated[str, Field(min_length=1)]
 MoreThanNone = Annotated[float, MoreThan(0)]
@@ -164,11 +174,19 @@ class Expectation:
 
 
 @dataclass(frozen=True)
+class Claim:
+    """A claim that the scenario tests, by its id in a catalogue of them, and why what it expects would show that."""
+
+    id: Claimed
+    because: NotEmpty
+
+
+@dataclass(frozen=True)
 class Scenario:
     """One question about one system.
 
     `name` is the file's path below its folder `scenarios`, without suffix; `text` is the file as it was read. One that
-    was given in memory has no `path`, and may have no workload.
+    was given in memory has no `path`, and may have no workload. `claims` are what it puts to the test.
     `images` replaces the image of a server family; `path_through` is what clients' paths lead through.
     """
 
@@ -189,3 +207,4 @@ class Scenario:
     recovery: Recovery = Recovery()
     abort_if: AbortIf = AbortIf()
     repeat: Repeat | None = None
+    claims: tuple[Claim, ...] = ()

@@ -10,6 +10,7 @@ from typing import Any
 from harness.errors import ClusterError
 from harness.protocols import Node
 
+PROTOCOL = "postgresql"
 PORT = 5432
 DATABASE = "harness"
 # PostgreSQL's SSLRequest (protocol 3.0, "SSLRequest"): answered with one byte, S or N, before any login.
@@ -21,13 +22,24 @@ def passwords(*more: str) -> dict[str, str]:
     return {user: secrets.token_urlsafe(18) for user in ("superuser", *more, "application", "probe")}
 
 
-def login(of: Mapping[str, str]) -> dict[str, Any]:
-    """What a client node needs to log in."""
+def login(of: Mapping[str, str], host: str, port: int) -> dict[str, Any]:
+    """What the application's sessions log in with."""
     return {
-        "protocol": "postgresql",
-        "database": DATABASE,
-        "application": {"user": "application", "password": of["application"]},
-        "probe": {"user": "probe", "password": of["probe"]},
+        "protocol": PROTOCOL,
+        "host": host,
+        "port": port,
+        "dbname": DATABASE,
+        "user": "application",
+        "password": of["application"],
+        "options": "-c search_path=workload,public",  # away from what others keep in a database that lives on
+    }
+
+
+def probing(of: Mapping[str, str]) -> dict[str, Any]:
+    """What probes need to log in."""
+    return {
+        "protocol": PROTOCOL,
+        "probe": {"user": "probe", "password": of["probe"], "database": DATABASE},
         "direct_port": PORT,
     }
 

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from harness.clock import wait_until
 from harness.protocols import AddressPlan, Cluster, Command, Endpoint, Greeting, NodeSpec, Paths
 from harness.topologies import _accounts
-from harness.topologies._accounts import PORT, SSL_REQUEST
+from harness.topologies._accounts import PORT, PROTOCOL, SSL_REQUEST
 from harness.witnesses import LOOK
 
 NODE = "pg-az-a"
@@ -36,6 +36,7 @@ class Postgresql:
 
     zones: ClassVar[tuple[str, ...]] = ("az-a",)
     endpoint_names: ClassVar[tuple[str, ...]] = ("writer", "reader")
+    protocol: ClassVar[str] = PROTOCOL
 
     _specs: dict[str, NodeSpec] = field(default_factory=dict, init=False, repr=False, compare=False)
     _secrets: dict[str, str] = field(default_factory=_accounts.passwords, init=False, repr=False, compare=False)
@@ -64,8 +65,11 @@ class Postgresql:
     def dsn(self, host: str, port: int) -> str:
         return _accounts.dsn(self._secrets, host, port)
 
+    def login(self, host: str, port: int) -> Mapping[str, Any]:
+        return _accounts.login(self._secrets, host, port)
+
     def client_config(self, zone: str) -> Mapping[str, Any]:
-        return _accounts.login(self._secrets)
+        return _accounts.probing(self._secrets)
 
     def form(self, cluster: Cluster, progress: Callable[[str], None]) -> None:
         progress("starting PostgreSQL")

@@ -22,7 +22,7 @@ from harness.clock import wait_until
 from harness.errors import ClusterError
 from harness.protocols import AddressPlan, Cluster, Command, Endpoint, Greeting, ManagerRecord, NodeSpec, Paths
 from harness.topologies import _accounts
-from harness.topologies._accounts import PORT, SSL_REQUEST
+from harness.topologies._accounts import PORT, PROTOCOL, SSL_REQUEST
 from harness.topologies._locks import LOCKS, VERSION_OF, Lock, start
 from harness.topologies._patroni_log import recorded
 from harness.witnesses import LOOK
@@ -43,6 +43,7 @@ class RdsMultiAz:
 
     zones: ClassVar[tuple[str, ...]] = ("az-a", "az-b", "az-c")
     endpoint_names: ClassVar[tuple[str, ...]] = ("writer", "reader")
+    protocol: ClassVar[str] = PROTOCOL
 
     replication: Literal["synchronous", "asynchronous"] = "synchronous"
     ttl_s: float = 20
@@ -108,8 +109,12 @@ class RdsMultiAz:
     def dsn(self, host: str, port: int) -> str:
         return _accounts.dsn(self._secrets, host, port)
 
+    def login(self, host: str, port: int) -> Mapping[str, Any]:
+        return _accounts.login(self._secrets, host, port)
+
     def client_config(self, zone: str) -> Mapping[str, Any]:
-        return {**_accounts.login(self._secrets), "manager_port": REST}
+        manager = {"speaks": "patroni", "host": self._specs[f"pg-{zone}"].address, "port": REST}
+        return {**_accounts.probing(self._secrets), "manager": manager}
 
     # --- forming ---
 

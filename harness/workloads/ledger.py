@@ -15,7 +15,8 @@ from harness.units import MoreThan
 if TYPE_CHECKING:
     import psycopg
 
-    from harness.load import Context, Session
+    from harness.load import Context
+    from harness.sessions.postgresql import PostgresqlSession
 
 BALANCE = 1000  # what each account holds at first
 
@@ -29,6 +30,7 @@ class Ledger:
     between a user's attempts to connect; `accounts` is the number of accounts.
     """
 
+    protocols: ClassVar[tuple[str, ...]] = ("postgresql",)
     sets: ClassVar[dict[str, str]] = {"write": "ledger"}  # kind of operation → set of the final reads
     mix: ClassVar[dict[str, float]] = {"write": 0.60, "transfer": 0.15, "read": 0.25}
 
@@ -59,7 +61,7 @@ class Ledger:
             return source, -1, {"from": source, "to": target, "amount": random.randint(1, 5)}
         return random.randrange(self.accounts), context.unique() if kind == "write" else -1, None
 
-    def perform(self, kind: str, session: Session, key: int, value: int, payload: Any) -> tuple[Outcome, str]:
+    def perform(self, kind: str, session: PostgresqlSession, key: int, value: int, payload: Any) -> tuple[Outcome, str]:
         """Carries one operation out; driver errors are the session's to classify."""
         if kind == "write":
             return session.execute("INSERT INTO ledger (value) VALUES (%s)", (value,))

@@ -7,12 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from harness.units import MoreThan
-
-if TYPE_CHECKING:
-    import psycopg
 
 SPAWNED_WITHIN_S = 20  # measuring begins when all users are there
 
@@ -29,6 +26,7 @@ class Locustfile:
     READ; all others count as writes. An answer later than `deadline` does not count as available.
     """
 
+    protocols: ClassVar[tuple[str, ...]] = ()  # any: the file brings its own driver
     sets: ClassVar[dict[str, str]] = {}  # which values were written is not known, so none can be found lost
 
     locustfile: str
@@ -46,11 +44,11 @@ class Locustfile:
     def invariants(self) -> dict[str, int]:
         return {}
 
-    def prepare(self, connection: psycopg.Connection[Any]) -> None:
+    def prepare(self, connection: Any) -> None:
         """Nothing: the file makes what it needs."""
 
-    def final_reads(self, connection: psycopg.Connection[Any]) -> Iterator[tuple[str, list[int]]]:
+    def final_reads(self, connection: Any) -> Iterator[tuple[str, list[int]]]:
         yield from ()
 
-    def facts(self, connection: psycopg.Connection[Any]) -> dict[str, Any]:
+    def facts(self, connection: Any) -> dict[str, Any]:
         return {}

@@ -5,7 +5,7 @@ Options are read on any machine; the rest runs in client nodes, where Locust and
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count, product
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     import locust
     import psycopg
 
-    from harness.load import Context, Session
+    from harness.load import Context
+    from harness.sessions.postgresql import PostgresqlSession
 
 Kind = Literal["default", "keepalives", "tcp_user_timeout", "watchdog"]
 Path = Literal["writer", "direct"]
@@ -51,6 +52,7 @@ class Patient:
     `users` are these in turn; all together they ask at most `rate` operations a second, one after the other.
     """
 
+    protocols: ClassVar[tuple[str, ...]] = ("postgresql",)
     sets: ClassVar[dict[str, str]] = {"insert": "patient"}  # kind of operation → set of the final reads
 
     clients: tuple[Kind, ...] = ("default", "keepalives", "tcp_user_timeout", "watchdog")
@@ -94,7 +96,6 @@ class Patient:
         import locust  # noqa: PLC0415
 
         from harness.clock import now_ns  # noqa: PLC0415
-        from harness.load import Session  # noqa: PLC0415
 
         recorder = context.recorder
         numbers = count()  # whoever is started anew, by Locust's web UI, is a client of its own
@@ -105,8 +106,8 @@ class Patient:
             def on_start(self) -> None:
                 self.number = next(numbers)
                 self.client, path, self.kind = sorts[self.number % len(sorts)]
-                address = context.direct | {"target_session_attrs": "read-write"} if path == "direct" else context.login
-                self.session = Session(address | settings(self.client, patient.deadline_s), reconnect_s=0)
+                address = _everywhere(context.direct) if path == "direct" else context.login
+                self.session: Any = context.driver.session(address | settings(self.client, patient.deadline_s), reconnect_s=0)
                 self.lane = recorder.name("lane", f"{LANE}{self.client}")
                 self.endpoint = recorder.name("endpoint", path)
                 gevent.with_timeout(patient.deadline_s * 5, self.session.connect, timeout_value="deadline")
@@ -154,7 +155,13 @@ class Patient:
         return PatientUser
 
 
-def _ask(session: Session, kind: str, value: int) -> tuple[Outcome, str]:
+def _everywhere(direct: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """A login at every database's own address, of which libpq takes the first that lets it write."""
+    logins = list(direct.values())
+    return logins[0] | {"host": ",".join(login["host"] for login in logins), "target_session_attrs": "read-write"}
+
+
+def _ask(session: PostgresqlSession, kind: str, value: int) -> tuple[Outcome, str]:
     if kind == "connect":
         why = session.connect()
         return (Outcome.FAILED, why) if why else (Outcome.OK, "")

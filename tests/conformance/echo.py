@@ -39,6 +39,7 @@ class Echo:
 
     zones: ClassVar[tuple[str, ...]] = ("az-a", "az-b", "az-c")
     endpoint_names: ClassVar[tuple[str, ...]] = ("writer",)
+    protocol: ClassVar[str] = "echo"
 
     _specs: dict[str, NodeSpec] = field(default_factory=dict, init=False, repr=False, compare=False)
 
@@ -77,6 +78,9 @@ class Echo:
 
     def dsn(self, host: str, port: int) -> str:
         return f"tcp://{host}:{port}"
+
+    def login(self, host: str, port: int) -> Mapping[str, Any]:
+        return {"protocol": self.protocol, "host": host, "port": port}
 
     def client_config(self, zone: str) -> Mapping[str, Any]:
         return {}

@@ -59,9 +59,10 @@ def started(folder: Path, config: dict[str, Any], ready: bool = True) -> Iterato
         "process": "load-az-a", "zone": "az-a", "folder": str(history), "number": 0, "place": 0, "processes": 1,
         "seed": 1, "ui_port": 0, "ready_within_s": PATIENCE_S,
         "login": (login := {
-            "dbname": "harness", "user": "application", "password": "p/w", "options": "-c search_path=workload,public",
+            "protocol": "postgresql", "host": "", "dbname": "harness", "user": "application", "password": "p/w",
+            "options": "-c search_path=workload,public",
         }),
-        "direct": login,
+        "reading": login, "direct": {"pg-az-a": login},
         "start": str(history / "start"),
     }  # fmt: skip
     (folder / "config.json").write_text(json.dumps(every | config))

@@ -17,7 +17,8 @@ import pytest
 import yaml
 
 from docs import generate
-from harness import cli, protocols, registry, scenario
+from harness import cli, protocols, registry, scenario, sessions
+from harness.probes.contract import Client, Connection
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -170,6 +171,7 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
         ("add-a-change", (protocols.Change,)),
         ("add-a-topology", (protocols.Topology,)),
         ("add-a-checker", (protocols.Checker,)),
+        ("add-a-protocol", (sessions.Driver, Client, Connection)),
     ],
 )
 def test_a_how_to_names_all_that_its_contract_asks_for(page: str, contracts: tuple[type, ...]) -> None:

@@ -153,3 +153,14 @@ def test_a_primary_that_came_back_starts_the_count_anew(tmp_path: Path, monkeypa
 
 def test_a_run_without_guards_goes_on_whatever_it_sees(tmp_path: Path) -> None:
     assert ended(Seen(tmp_path).guards(AbortIf())) == ""
+
+
+def test_each_shard_has_to_have_a_primary_and_only_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = Seen(tmp_path)
+    guards = seen.guards(AbortIf(no_primary_s=5, two_primaries_s=5))
+    guards.shards = {"pg-a": "1", "pg-b": "2", "pg-c": "2"}
+    began = now_ns()
+    for after_s, said in ((0, {"pg_a": "primary", "pg_b": "primary", "pg_c": "replica"}), (8, {"pg_a": "replica"}), (14, {})):
+        monkeypatch.setattr("harness.guards.now_ns", lambda after_s=after_s: began + after_s * SECOND_NS)
+        seen.roles(**said)
+        assert ended(guards) == ("abort_if: no node of 1 has called itself primary for 5 s" if after_s == 14 else "")

@@ -21,7 +21,7 @@ import pytest
 from harness import judging
 from harness.clock import SECOND_NS
 from harness.history import NOTHING, Array, History, Mask, Outcome, read, read_recording
-from harness.intervals import authority
+from harness.intervals import authorities
 from harness.recording import HEADER, RECORD, Recorder
 
 RECORDED = Path(__file__).parents[1] / "recorded"
@@ -65,14 +65,14 @@ class Copy:
         """Takes other rows of the final reads: `rows` of all, and of the one that holds `value` on the authority."""
         path = self.folder / "final_reads.parquet"
         table = pq.read_table(path)
-        held = np.array(table["node"].to_pylist()) == authority(self.was)
+        held = np.isin(np.array(table["node"].to_pylist()), authorities(self.was))
         [at] = np.flatnonzero(held & (table["value"].to_numpy() == value))
         pq.write_table(table.take(rows(np.arange(len(table)), int(at))), path)
 
     def acknowledged(self) -> tuple[int, Mask]:
         """A value that the workload was acknowledged before any fault and the authority holds, and where it was written."""
         operations = self.was.operations
-        there = np.isin(operations["value"], self.was.final_reads.values[authority(self.was) or ""]["ledger"])
+        there = np.isin(operations["value"], self.was.final_reads.values[authorities(self.was)[0]]["ledger"])
         ok = operations.mask(lane="workload", kind="write") & (operations["outcome"] == Outcome.OK) & there
         first = int(np.flatnonzero(ok)[0])
         value = int(operations["value"][first])
@@ -147,7 +147,7 @@ def make_money(run: Copy) -> None:
     path = run.folder / "final_reads.parquet"
     table = pq.read_table(path)
     about = json.loads(table.schema.metadata[b"harness"])
-    about["facts"][authority(run.was)]["accounts_total"] += 1
+    about["facts"][authorities(run.was)[0]]["accounts_total"] += 1
     pq.write_table(table.replace_schema_metadata({b"harness": json.dumps(about)}), path)
 
 

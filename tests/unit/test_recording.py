@@ -212,3 +212,12 @@ def test_a_note_that_was_cut_off_is_passed_over_with_what_follows_it_in_its_line
     notes.write("fourth", 4)
     notes.close()
     assert [line["event"] for line in read_lines(path)] == ["first", "fourth"]
+
+
+def test_what_a_read_saw_becomes_its_value(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path, "load-1", "az-a")
+    at = recorder.begin(0, 0, 0, client=1, intended=1, started=2)
+    recorder.end(at, Outcome.OK, 3, seen=77)
+    record(recorder, 5)
+    recorder.close()
+    assert [int(row["value"]) for row in read_recording(tmp_path / "load-1.ops")] == [77, 5]

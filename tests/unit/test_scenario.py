@@ -225,7 +225,7 @@ def test_the_history_gets_plain_values_in_base_units(load: Any) -> None:
 def test_passwords_are_no_options(load: Any) -> None:
     """What a topology makes for itself must reach no report."""
     read = load(LEAST)
-    made = read.topology.options.client_config("az-a")["application"]["password"]
+    made = read.topology.options.login("198.18.1.10", 5000)["password"]
     assert made not in json.dumps(scenario.as_run(read))
     assert not any("secret" in option for option in scenario.options(type(read.topology.options)))
 
@@ -338,3 +338,33 @@ def test_every_default_that_the_schema_publishes_is_one_that_a_file_may_say() ->
     assert {"write_success", "rate", "for", "deadline"} <= set(found)
     for about in found.values():
         jsonschema.validate(about["default"], {**about, "$defs": published["$defs"]})
+
+
+def test_a_workload_that_speaks_another_protocol_is_refused_where_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.workloads.ledger.Ledger.protocols", ("gopher",))
+    path = tmp_path / "one.yaml"
+    path.write_text("title: x\ntopology: rds-multi-az\nworkload: {use: ledger, rate: 10/s}\n")
+    with pytest.raises(UsageError, match=r"one\.yaml:3:17: ledger speaks gopher, but rds-multi-az speaks postgresql; .*patient"):
+        scenario.load(path)
+    path.write_text("title: x\ntopology: rds-multi-az\nworkload: ledger\n")
+    with pytest.raises(UsageError, match=r"one\.yaml:3:11: ledger speaks gopher"):
+        scenario.load(path)
+
+
+def test_a_locust_file_brings_a_driver_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.topologies.rds_multi_az.RdsMultiAz.protocol", "gopher")
+    (tmp_path / "mine.py").write_text("from locust import User\nclass Mine(User):\n    pass\n")
+    (tmp_path / "one.yaml").write_text("title: x\ntopology: rds-multi-az\nworkload: {locustfile: mine.py}\n")
+    assert scenario.load(tmp_path / "one.yaml").workloads[0].use == "locustfile"
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_a_scenario_names_what_it_puts_to_the_test(tmp_path: Path, many: bool) -> None:
+    claim = "{id: rds.failover, because: its bound is the published one}"
+    path = tmp_path / "one.yaml"
+    path.write_text(f"title: x\ntopology: rds-multi-az\nworkload: ledger\nclaim: {f'[{claim}]' if many else claim}\n")
+    told = scenario.load(path)
+    assert [(one.id, one.because) for one in told.claims] == [("rds.failover", "its bound is the published one")]
+    assert scenario.as_run(told)["claims"] == [{"id": "rds.failover", "because": "its bound is the published one"}]

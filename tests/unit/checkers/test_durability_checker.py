@@ -139,3 +139,44 @@ def test_a_write_that_was_tried_again_is_lost_only_when_it_is_nowhere() -> None:
 def test_a_write_without_an_answer_that_was_tried_again_with_success_is_acknowledged() -> None:
     assert counts(judged(run(1, 2, 3).operation(8, OK, value=4))) == (1, 0, 0)
     assert judged(run(1, 2, 3, 4).operation(8, OK, value=4)).notes == []
+
+
+SHARDED = {
+    "zones": ["az-a", "az-b"],
+    "nodes": [
+        {"name": name, "zone": "az-a", "role": "database", "shard": shard}
+        for name, shard in (("r-1a", "1"), ("r-1b", "1"), ("r-2a", "2"), ("r-2b", "2"))
+    ],
+}
+
+
+def sharded() -> Run:
+    made = Run(topology=SHARDED).event(31, "authority", nodes=["r-1a", "r-2b"])
+    return made.final("r-1a", ledger=[1, 3]).final("r-1b", ledger=[1, 3]).final("r-2a", ledger=[]).final("r-2b", ledger=[2])
+
+
+def test_what_the_primaries_of_all_shards_hold_together_is_the_truth() -> None:
+    finding = judged(sharded().operation(1, OK, value=1).operation(2, OK, value=2).operation(3, OK, value=3))
+    assert (finding.verdict, found(finding, "lost_writes").value) == (Verdict.PASS, 0)
+    assert finding.summary.endswith("by the final read of r-1a, r-2b")
+    assert finding.notes == ["ledger: r-2a differs from r-2b: 1 values missing, 0 more"]
+
+
+def test_a_write_that_no_shard_holds_is_lost() -> None:
+    finding = judged(sharded().operation(1, OK, value=4))
+    assert (finding.verdict, found(finding, "lost_writes").value) == (Verdict.FAIL, 1)
+
+
+def test_a_shard_that_was_not_read_leaves_losses_untold() -> None:
+    made = sharded().operation(1, OK, value=1)
+    del made.reads["r-2b"]
+    finding = judged(made)
+    assert (finding.verdict, "no final read of r-2b" in finding.summary) == (Verdict.UNKNOWN, True)
+
+
+def test_without_named_authorities_each_shard_must_be_left_with_one_primary() -> None:
+    made = sharded().operation(1, OK, value=1)
+    made.events = [event for event in made.events if event.name != "authority"]
+    made.role(29, "r-1a", "primary").role(29, "r-1b", "replica").role(29, "r-2b", "replica")
+    assert "of each shard" in judged(made).summary
+    assert judged(made.role(30, "r-2b", "primary")).verdict is Verdict.PASS

@@ -35,3 +35,11 @@ def test_another_node_that_says_otherwise_is_noted() -> None:
 
 def test_a_workload_without_invariants_passes() -> None:
     assert Invariants().check(Run().history()).verdict is Verdict.PASS
+
+
+def test_what_the_primaries_of_shards_say_is_added_up() -> None:
+    run = Run(invariants={"accounts_total": 100}).event(31, "authority", nodes=["r-1", "r-2"])
+    run.final("r-1", {"accounts_total": 70}).final("r-2", {"accounts_total": 30})
+    assert Invariants().check(run.history()).verdict is Verdict.PASS
+    run.final("r-2", {})
+    assert Invariants().check(run.history()).verdict is Verdict.UNKNOWN

@@ -89,3 +89,9 @@ def test_a_database_whose_roles_were_never_read_is_unknown() -> None:
     assert judged(Run(topology=topology)).verdict is Verdict.UNKNOWN
     assert judged(Run(topology={**topology, "expected_roles": {}})).verdict is Verdict.PASS
     assert judged(Run().expect("unplanned_role_changes", max=0)).verdict is Verdict.UNKNOWN
+
+
+def test_each_shard_has_a_first_primary_of_its_own() -> None:
+    nodes = [{"name": "pg-a", "role": "database", "shard": "1"}, {"name": "pg-b", "role": "database", "shard": "2"}]
+    run = Run(topology={"zones": [], "nodes": nodes}).role(1, "pg-a", "primary").role(2, "pg-b", "primary")
+    assert found(judged(run), "role_changes").value == 0

@@ -129,3 +129,24 @@ def test_the_same_node_again_is_no_split_brain() -> None:
 def test_without_direct_probes_a_bound_is_unknown() -> None:
     assert judged(Run().probes().expect("split_brain", max=0)).verdict is Verdict.UNKNOWN
     assert judged(Run().probes()).summary == "no node was asked directly to write"
+
+
+def sharded() -> Run:
+    nodes = [{"name": name, "shard": shard} for name, shard in (("pg-a", "1"), ("pg-b", "2"), ("pg-c", "2"))]
+    return Run(topology={"zones": [], "nodes": nodes})
+
+
+def test_primaries_of_two_shards_are_no_split_brain() -> None:
+    finding = judged(node(node(sharded(), "pg-a", (0, 30)), "pg-b", (0, 30)).expect("split_brain", max=0))
+    assert (finding.verdict, found(finding, "split_brain").upper) == (Verdict.PASS, 0)
+
+
+def test_two_primaries_of_one_shard_are_one_whatever_the_others_do() -> None:
+    run = node(node(node(sharded(), "pg-a", (0, 30)), "pg-b", (0, 10)), "pg-c", (8, 30))
+    assert judged(run).summary.startswith("pg-b and pg-c acknowledged writes at once")
+
+
+def test_a_node_is_deposed_only_by_one_of_its_shard() -> None:
+    run = node(node(node(sharded(), "pg-a", (0, 30)), "pg-b", (0, 10)), "pg-c", (12, 30))
+    run.role(1, "pg-a", "primary").role(1, "pg-b", "primary").role(1, "pg-c", "replica").role(12, "pg-c", "primary")
+    assert found(judged(run), "zombie_writes").value == 0

@@ -278,6 +278,7 @@ def result(verdict: str = "pass", title: str | None = None, seen: str = "connect
         }],
         "seed": 7, "versions": run["versions"], "started_at": "2026-01-05T10:20:30+00:00", "duration_s": END_S + 3,
         "phases": [{"phase": e["phase"], "at_s": e.at / SECOND_NS} for e in events() if e.name == "phase"],
+        "claims": [{"id": "rds.failover", "because": "its bound is the published one"}],
         "expect": EXPECT, "topology": run["topology"], "workloads": run["workloads"], "notes": [], "harness": "0.1.0",
     }  # fmt: skip
 

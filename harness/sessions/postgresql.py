@@ -1,0 +1,100 @@
+"""How do a workload's users talk to PostgreSQL, and what do its errors mean?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, ClassVar
+
+import psycopg
+
+from harness.probes.postgresql import error_class, network_error, outcome_of_failed_write
+from harness.recording import Outcome
+from harness.sessions import Login, Session
+
+FETCHED = 20_000  # values at once
+_UNENCRYPTED = {"sslmode": "disable", "gssencmode": "disable"}
+
+
+class PostgresqlSession(Session):
+    """A session in autocommit."""
+
+    def __init__(self, login: Login, reconnect_s: float) -> None:
+        super().__init__(login, reconnect_s)
+        self._warned: list[str] = []
+
+    def open(self) -> psycopg.Connection[Any]:
+        try:
+            connection: psycopg.Connection[Any] = psycopg.connect(**_parameters(self._login), autocommit=True)
+        except psycopg.Error as error:
+            raise ConnectionError(error_class(error)) from None
+        except OSError as error:
+            raise ConnectionError(network_error(str(error))) from None
+        connection.add_notice_handler(self._notice)
+        return connection
+
+    def _notice(self, diagnostic: psycopg.errors.Diagnostic) -> None:
+        if (diagnostic.sqlstate or "").startswith("01"):
+            self._warned.append(f"{diagnostic.sqlstate} warning")
+
+    def execute(self, statement: str, parameters: tuple[Any, ...]) -> tuple[Outcome, str]:
+        """Runs one statement in autocommit; a commit acknowledged with a warning stays unknown."""
+        assert self._connection is not None, "connect first"
+        self._warned.clear()
+        try:
+            self._connection.execute(statement, parameters, prepare=True)
+        except psycopg.Error as error:
+            reads = statement.startswith("SELECT")
+            answered = outcome_of_failed_write(error)
+            if self._connection.closed or self._connection.broken:
+                self.drop()
+            return (Outcome.FAILED if reads else answered.outcome), answered.error
+        if self._warned:
+            return Outcome.UNKNOWN, self._warned[0]
+        return Outcome.OK, ""
+
+
+class Postgresql:
+    """PostgreSQL through psycopg. Workloads have a schema of their own, away from what others keep in the same database."""
+
+    errors: ClassVar[tuple[type[Exception], ...]] = (psycopg.Error,)
+
+    def session(self, login: Login, reconnect_s: float) -> PostgresqlSession:
+        return PostgresqlSession(login, reconnect_s)
+
+    def opened(self, login: Login) -> AbstractContextManager[psycopg.Connection[Any]]:
+        return psycopg.connect(**_parameters(login), connect_timeout=5)
+
+    @contextmanager
+    def reading(self, login: Login) -> Iterator[psycopg.Connection[Any]]:
+        with self.opened(login) as connection:
+            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            yield connection
+
+    def clear(self, connection: psycopg.Connection[Any]) -> None:
+        connection.execute("DROP SCHEMA IF EXISTS workload CASCADE")
+        connection.execute("CREATE SCHEMA workload")
+
+    def probed(self, connection: psycopg.Connection[Any]) -> Iterator[list[int]]:
+        with connection.cursor(name="probes") as cursor:
+            cursor.execute("SELECT value FROM probe")
+            while rows := cursor.fetchmany(FETCHED):
+                yield [row[0] for row in rows]
+
+    def told(self, error: Exception) -> tuple[str, bool]:
+        assert isinstance(error, psycopg.Error), "one of our errors"
+        return error_class(error), outcome_of_failed_write(error).outcome is Outcome.FAILED
+
+    def variables(self, login: Login) -> dict[str, str]:
+        # libpq's own: a schema for the workload, which is empty when a run begins, and no encryption, as everybody here.
+        return {
+            "HARNESS_DATABASE": login["dbname"],
+            "PGOPTIONS": login["options"],
+            "PGSSLMODE": "disable",
+            "PGGSSENCMODE": "disable",
+        }
+
+
+def _parameters(login: Login) -> dict[str, Any]:
+    """A login as libpq's parameters."""
+    return {key: value for key, value in login.items() if key != "protocol"} | _UNENCRYPTED
