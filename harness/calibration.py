@@ -21,7 +21,7 @@ import numpy as np
 from harness import archive, calibration_kept, history, interrupts, runner, runtimes
 from harness.checkers.instrument import Instrument
 from harness.checkers.outage import longest
-from harness.clients import HISTORY, PROBES, READY_WITHIN_S, spawn
+from harness.clients import HISTORY, PROBES, PROBES_MODULE, READY_WITHIN_S, spawn
 from harness.clock import MILLISECOND_NS, SECOND_NS, now_ns, wait_until
 from harness.errors import ClusterError, UsageError, written_below
 from harness.gate import WAYS
@@ -100,6 +100,7 @@ class Calibration:
     latency_p999_s: float
     trials: Sequence[Trial]
     doubts: str = ""
+    real_time: bool = False
 
     @property
     def verdict(self) -> Verdict:
@@ -120,6 +121,7 @@ class Calibration:
         widest = f", known to ± {self.widest_s * 500:.0f} ms or better" if self.widest_s is not None else ""
         under = " with every core busy" if self.saturated else ""
         said = f"{inside} of {len(self.trials)} known outages lay within their bounds{under}{widest}"
+        said += "; the probes had real-time priority" if self.real_time else ""
         return f"{self.doubts}; {said}" if self.doubts else said
 
     def as_json(self) -> dict[str, Any]:
@@ -127,6 +129,7 @@ class Calibration:
         return {
             "runtime": self.runtime, "at": self.at, "verdict": self.verdict.value, "summary": self.summary,
             "settings": dataclasses.asdict(self.settings), "saturated": self.saturated, "doubts": self.doubts,
+            "real_time": self.real_time,
             "latency_p999_s": self.latency_p999_s, "widest_s": self.widest_s,
             "trials": [dataclasses.asdict(trial) | {"inside": trial.inside} for trial in self.trials],
         }  # fmt: skip
@@ -235,6 +238,7 @@ class _Bench:
         self._note_run(notes)
         self._start(plan)
         wait_until(lambda: PROCESS in readings.noted("ready"), READY_WITHIN_S, "the probes to be ready")
+        self.cluster.client(self.cluster.zones[0]).put_first(PROBES_MODULE)
         lasting = sum(one["for_s"] + one["after_s"] for one in plan) + APART_S
         self.progress(f"making {len(plan)} outages, for {lasting:.0f} s")
         with HostWatch(notes):
@@ -281,7 +285,7 @@ class _Bench:
             **dataclasses.asdict(self.settings),
         }  # fmt: skip
         probe = {"zone": zone, "number": 0, "folder": HISTORY, "client": self.topology.client_config(zone), "targets": [target]}
-        spawn(client, HISTORY, PROCESS, ("harness.probes", "run"), probe)
+        spawn(client, HISTORY, PROCESS, (PROBES_MODULE, "run"), probe)
         for number in range((os.cpu_count() or 1) if self.saturate else 0):
             client.spawn("python3", "-c", BURN, log=f"burn-{number}")
 
@@ -314,6 +318,7 @@ def judge(folder: Path) -> Calibration:
     return Calibration(
         told.run["runtime"], told.run["started_at"], Settings(**timing), bool(told.run["saturated"]),
         _latency_p999(probes, truths, origin), trials, doubts,
+        real_time=all(event.data.get("real_time") for event in told.named("instrument") if event.data.get("process") == PROCESS),
     )  # fmt: skip
 
 

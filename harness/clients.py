@@ -41,6 +41,7 @@ PROBES: Mapping[str, Mapping[str, Mapping[str, float]]] = {
     "node": {"kept": {"cadence_ms": 250, "deadline_ms": 500, "unanswered_max": 3}},
 }
 READY_WITHIN_S = 60.0
+PROBES_MODULE = "harness.probes"
 HISTORY = "/run/harness/history"  # where client nodes have the cluster's folder of histories
 
 
@@ -137,7 +138,7 @@ class Clients:
     def start(self) -> int:
         """Starts probes and load in every zone; returns the instant, in ns, at which all their schedules begin."""
         for number, zone in enumerate(self.cluster.zones):
-            self._spawn(zone, f"probe-{zone}", ("harness.probes", "run"), self._probe_config(zone, number))
+            self._spawn(zone, f"probe-{zone}", (PROBES_MODULE, "run"), self._probe_config(zone, number))
             self._processes.append(f"probe-{zone}")
         self._spawn_load(self.workloads, "start")
         return self._begin("start")
@@ -165,6 +166,8 @@ class Clients:
         wait_until(
             lambda: self.alive() and processes <= self.readings.noted("ready"), READY_WITHIN_S, "probes and load to be ready"
         )
+        for zone in self.cluster.zones:
+            self.cluster.client(zone).put_first(PROBES_MODULE)
         first_at = now_ns() + SECOND_NS
         fresh = self.history / f"{start}.new"
         fresh.write_text(str(first_at))

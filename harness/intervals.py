@@ -28,7 +28,8 @@ class Gap:
     """Time between two acknowledgements in which probes failed, or were missing for too long; times in ns.
 
     `last_ok` is when the last acknowledged probe before it started, `first_ok` when the first one after it ended (None:
-    never); `failing_from`, `failing_until` frame the evidence (None without any); `allowance` is twice the normal latency.
+    never); `failing_from`, `failing_until` frame the evidence (None without any), and from `surely_from` to `surely_until`
+    nothing was served for certain. `allowance` is twice the normal latency.
     """
 
     last_ok: int
@@ -36,6 +37,8 @@ class Gap:
     failing_from: int | None
     failing_until: int | None
     allowance: int
+    surely_from: int | None = None
+    surely_until: int | None = None
 
     @property
     def begins(self) -> int:
@@ -45,9 +48,9 @@ class Gap:
     @property
     def lower_s(self) -> float:
         """The truth cannot be shorter, in seconds."""
-        if self.failing_from is None or self.failing_until is None:
+        if self.surely_from is None or self.surely_until is None:
             return 0.0
-        return max(0, self.failing_until - self.failing_from - self.allowance) / SECOND_NS
+        return max(0, self.surely_until - self.surely_from) / SECOND_NS
 
     @property
     def upper_s(self) -> float | None:
@@ -184,7 +187,20 @@ def _gap(index: int, last_ok: Array, next_ok: Array, failing: Operations, allowa
     late = failing.at(failing.mask(error=LATE_OK))["answered"]
     signs = [*late[late > failing["started"].max()].tolist(), *([] if closes is None else [closes])]
     closes = min(signs) if signs else None
-    return Gap(begin, closes, int(failing["started"].min()), _failing_until(failing, closes), allowance)
+    until = _failing_until(failing, closes)
+    surely = _surely(failing, until, allowance // 2)
+    return Gap(begin, closes, int(failing["started"].min()), until, allowance, *surely)
+
+
+def _surely(failing: Operations, until: int, latency: int) -> tuple[int, int]:
+    """Between which two instants nothing was served for certain, as failing probes prove it.
+
+    A probe that was served would have been answered within the usual `latency`: one without an answer proves by then that
+    there was no service, one that was refused sooner by then. And there was none yet when the last one that failed began,
+    nor a latency before the evidence ends.
+    """
+    surely_from = np.minimum(failing["started"] + latency, failing["ended"]).min()
+    return int(surely_from), int(max(failing["started"].max(), until - latency))
 
 
 def _failing_until(failing: Operations, closes: int | None) -> int:

@@ -115,6 +115,9 @@ class Node(Protocol):
     def spawn(self, *argv: str, log: str) -> None:
         """Starts a command in the node and leaves it running, its output in `<log>.log` beside the server's."""
 
+    def put_first(self, program: str) -> None:
+        """Lets the processes of a program of Python's (`python -m program`) wake up before all others, where that is allowed."""
+
     def put(self, path: str, text: str) -> None:
         """Writes a file in the node, which only its server's user can read."""
 

@@ -112,7 +112,7 @@ def _said(measured: Mapping[str, Measured]) -> str:
 
 
 def _notes(history: History) -> list[str]:
-    return _calibrated(history) + _silent(history.operations) + _loads(history)
+    return _calibrated(history) + _real_time(history) + _silent(history.operations) + _loads(history)
 
 
 def _calibrated(history: History) -> list[str]:
@@ -123,6 +123,15 @@ def _calibrated(history: History) -> list[str]:
     if not known:
         return ["this machine was never calibrated: `harness calibrate` measures outages of known length on it"]
     return [f"calibrated on {str(known['at'])[:10]} ({known['verdict'].upper()}): {known['summary']}"]
+
+
+def _real_time(history: History) -> list[str]:
+    """Whether the probes wake up before everybody else; nothing in a history that does not say."""
+    said = {str(event["process"]): event.data["real_time"] for event in history.named("instrument") if "real_time" in event.data}
+    without = sorted(name for name, first in said.items() if not first)
+    if not said:
+        return []
+    return [f"no real-time priority was allowed to {', '.join(without)}" if without else "the probes had real-time priority"]
 
 
 def _silent(operations: Operations) -> list[str]:

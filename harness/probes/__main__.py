@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,9 @@ async def stopped(folder: Path) -> None:
 
 
 async def watch_itself(recorder: Recorder, notes: Notes, process: str, zone: str) -> None:
-    """Writes an `instrument` event each second: this process's share of a core and how late its loop wakes.
+    """Writes an `instrument` event each second: this process's share of a core, how late its loop wakes, and whether
+
+    it wakes before all others (`real_time`).
 
     Raises DiskError when something could not be recorded.
     """
@@ -96,6 +99,7 @@ async def watch_itself(recorder: Recorder, notes: Notes, process: str, zone: str
         notes.write(
             "instrument", now, process=process, zone=zone,
             cpu_share=round((cpu - used) * 1e9 / elapsed, 4), loop_lag_ms=round(elapsed / 1e6 - 1000, 3),
+            real_time=os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK == os.SCHED_FIFO,
         )  # fmt: skip
         last, used = now, cpu
         recorder.check()

@@ -120,11 +120,25 @@ class Lane:
             return self._start(intended, self._ask, self.idle.pop(0))
         if now < self.next_attempt:
             return self._not_sent(intended, "between attempts to connect")
-        waiting = sum(not question.reaching for question in self.unanswered)
-        if self.connecting or (waiting >= self.target.unanswered_max and not self._dead_path()):
+        if self._full():
             return self._not_sent(intended, "no connection free")
-        self.next_attempt = now + int(self.target.reconnect_ms * MILLISECOND_NS)
-        return self._start(intended, self._ask_anew)
+        return self._attempt(intended)
+
+    def _full(self) -> bool:
+        """Whether one attempt more to connect could be too much for the server."""
+        waiting = sum(not question.reaching for question in self.unanswered)
+        return bool(self.connecting) or (waiting >= self.target.unanswered_max and not self._dead_path())
+
+    def _attempt(self, intended: int) -> None:
+        """Tries to connect; where the pace allows several attempts between two ticks, goes on until there is a connection."""
+        self.next_attempt = now_ns() + int(self.target.reconnect_ms * MILLISECOND_NS)
+        if self.target.reconnect_ms < self.target.cadence_ms:
+            asyncio.get_running_loop().call_later(self.target.reconnect_ms / 1000, self._between_ticks)
+        self._start(intended, self._ask_anew)
+
+    def _between_ticks(self) -> None:
+        if not self.idle and now_ns() >= self.next_attempt and not self._full():
+            self._attempt(now_ns())
 
     def _dead_path(self) -> bool:
         """Whether the server saw nothing of what is unanswered, as its silence says: then a new try costs it nothing."""

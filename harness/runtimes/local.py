@@ -101,6 +101,10 @@ class LocalNode:
     def spawn(self, *argv: str, log: str) -> None:
         self._ask("spawn", argv=argv, log=log)
 
+    def put_first(self, program: str) -> None:
+        with wire.connected(self.socket, 10) as one:
+            processes.put_first(program, processes.in_namespace_of(wire.process_of(one)))
+
     def put(self, path: str, text: str) -> None:
         self._ask("put", path=path, text=text)
 

@@ -27,6 +27,23 @@ def test_a_pause_of_two_seconds_is_bracketed_within_100_ms() -> None:
     assert upper - lower < 0.1
 
 
+def test_probes_that_are_refused_at_once_tell_more_than_those_that_wait() -> None:
+    """A refusal proves when it came, a deadline only that the usual latency had passed."""
+    lowers = []
+    for takes in (0.0004, 0.1):
+        run = Run()
+        for number in range(1500):
+            down = 500 <= number < 600
+            run.operation(
+                0.02 * number, FAILED if down else OK, takes=takes if down else 0.008,
+                lane="kept", kind="probe_write", error="refused" if down else "",
+            )  # fmt: skip
+        lowers.append(bounds(found(judged(run), "write_outage"))[0])
+    refused, waited = lowers
+    assert refused == pytest.approx(1.98 - 0.0004), "from the first refusal's end to the last one's beginning"
+    assert waited == pytest.approx(2.0 + 0.008 - 2 * 0.008), "until the first answer came, less a latency at either end"
+
+
 def test_an_outage_within_its_bound_passes() -> None:
     finding = judged(Run().probes((10, 12)).expect("write_outage", max=3))
     assert finding.verdict is Verdict.PASS
@@ -138,7 +155,7 @@ def test_records_that_contradict_each_other_make_it_unknown() -> None:
 
 
 def test_a_lower_bound_above_the_upper_one_makes_the_lane_unusable() -> None:
-    contradictory = Gap(last_ok=ns(10), first_ok=ns(11), failing_from=ns(10), failing_until=ns(15), allowance=0)
+    contradictory = Gap(ns(10), ns(11), ns(10), ns(15), allowance=0, surely_from=ns(10), surely_until=ns(15))
     lane = Lane("az-a", "kept", [contradictory], longest_s=1, silent_s=0, ok=9, failing=1, not_sent=0)
     assert lane.unusable == "az-a kept: an outage of at least 5.000 s and at most 1.000 s cannot be"
 

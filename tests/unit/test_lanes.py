@@ -1,0 +1,58 @@
+"""How often does a lane try to come back, and does it ever ask more than its server can bear?"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.clock import MILLISECOND_NS, now_ns
+from harness.history import names_of, read_recording
+from harness.probes.contract import Address, Connection
+from harness.probes.lanes import Lane, Target, Values
+from harness.recording import Outcome, Recorder
+
+
+class NobodyThere:
+    """A protocol whose server never lets anybody in."""
+
+    async def connect(self, address: Address) -> Connection:
+        raise ConnectionError("connection refused")
+
+
+def asked(folder: Path, reconnect_ms: float, for_s: float) -> Any:
+    """What a lane with a cadence of 20 ms records at an address where nobody listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound and never listened at: the kernel refuses
+        target = Target(
+            "writer", "probe_write", Address(*taken.getsockname()), "kept", cadence_ms=20, deadline_ms=200, delay_ns=0,
+            unanswered_max=4, reconnect_ms=reconnect_ms,
+        )  # fmt: skip
+        recorder = Recorder(folder, "probe-az-a", "az-a")
+        lane = Lane(target, NobodyThere(), recorder, Values(0))
+
+        async def go() -> None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(for_s):
+                    await lane.run(now_ns())
+
+        asyncio.run(go())
+        recorder.close()
+    return read_recording(folder / "probe-az-a.ops")
+
+
+def test_a_lane_tries_at_its_own_pace_between_ticks(tmp_path: Path) -> None:
+    rows = asked(tmp_path, reconnect_ms=5, for_s=0.5)
+    tried = rows[rows["outcome"] == Outcome.FAILED]
+    assert len(tried) > 25 + 10, "more than one attempt for each of the 25 ticks"
+    assert np.median(np.diff(np.sort(tried["started"]))) < 15 * MILLISECOND_NS
+
+
+def test_a_pace_slower_than_the_cadence_leaves_ticks_without_an_attempt(tmp_path: Path) -> None:
+    rows = asked(tmp_path, reconnect_ms=100, for_s=0.5)
+    assert (rows["outcome"] == Outcome.NOT_SENT).sum() > (rows["outcome"] == Outcome.FAILED).sum()
+    assert "between attempts to connect" in names_of(tmp_path / "probe-az-a.names")["error"].values()
