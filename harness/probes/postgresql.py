@@ -72,9 +72,10 @@ class PostgresqlConnection:
         self._times_asked: dict[bytes, int] = {}
         self._warned: list[str] = []
         session.add_notice_handler(self._notice)
+        # libpq closes its own descriptor when the session breaks, while ours keeps the socket open: were the loop watching
+        # libpq's, it would go on telling of a socket that is dead to whoever opens the next one, under the same number.
         self.socket = socket.socket(fileno=os.dup(self._libpq.socket))
-        self._descriptor = self._libpq.socket  # libpq forgets it when the session breaks
-        self._loop.add_reader(self._descriptor, self._readable)
+        self._loop.add_reader(self.socket, self._readable)
 
     def _notice(self, diagnostic: Diagnostic) -> None:
         # A commit whose wait for the replica was cancelled is acknowledged, with a warning (class 01).
@@ -100,7 +101,7 @@ class PostgresqlConnection:
 
     def _break(self, why: str) -> None:
         """Nothing more will come: whoever waits is told so."""
-        self._loop.remove_reader(self._descriptor)
+        self._loop.remove_reader(self.socket)
         self._broken = why
         if self._answer is not None:
             answer, self._answer = self._answer, None
