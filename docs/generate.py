@@ -65,6 +65,9 @@ METRICS = {
     "longest_wait": "the longest that a client of a workload waited for one answer, by kind of client",
     "past_deadline": "by how much a client overran the deadline that it keeps by itself",
     "errors": "operations that failed or whose outcome is unknown, by error class",
+    "lie_factor": "the p99 by intended start ÷ the p99 that Locust shows; what was not sent counts as its deadline, at least",
+    "locust_p99": "99th percentile as Locust's own statistics have it: from when an operation was sent, and of sent ones only",
+    "corrected_p99": "99th percentile of the same operations and of those never sent, from their intended start",
     "role_changes": "how often a node became primary, from the steady state on",
     "unplanned_role_changes": "how often a node became primary without a fault that could have caused it",
     "probes_on_time": "share of the scheduled probes that started within 10 ms of their time, in the worst zone",
@@ -94,7 +97,7 @@ CHANGE_KEYS = {key: FAULT_KEYS[key] for key in ("id", "at", "after", "when")}
 ACTS_ON = {"on_node": "nodes", "on_host": "nodes", "between": "zones or nodes", "on_link": "links"}
 # A value's example → what kind of value it is.
 KINDS = {"s": "a duration", "/s": "a rate", "%": "a share"}
-UNITS = {"s": ("a duration", "35s"), "share": ("a percentage", "99.9%"), "count": ("a number", "0")}
+UNITS = {"s": ("a duration", "35s"), "share": ("a percentage", "99.9%"), "count": ("a number", "0"), "ratio": ("a number", "1.5")}
 REPORTS = {"html": "report.html", "json": "result.json", "junit": "junit.xml", "markdown": "summary.md"}
 
 
@@ -304,7 +307,6 @@ def _report_folder() -> Iterator[str]:
     lines = re.findall(r"^ {4}history/(.+?) {2,}(.+)$", history.__doc__ or "", re.MULTILINE)
     files = [(", ".join(f"`{one}`" for one in names.split(", ")), what) for names, what in lines]
     files += [
-        ("`locust-<process>.json`", "Locust's own statistics, for comparison: they leave out what was never sent"),
         ("`load.files/`", "the Locust file of your own, and what went along with it, as they were run"),
         ("`<process>.exit`", "the exit status of a process in a client node"),
     ]

@@ -14,7 +14,7 @@ RUNS_AT_LEAST = 3  # of one scenario, for an interval that says how much runs di
 
 @dataclass(frozen=True)
 class Expectation:
-    """A bound that was written before the run, in the metric's base unit (s, share or count).
+    """A bound that was written before the run, in the metric's base unit (s, share, count or ratio).
 
     `during` is `before`, `fault` or `after` for metrics that are read per phase; None is the headline.
     """
@@ -100,7 +100,7 @@ def show(measured: Measured) -> str:
     scale = max(abs(measured.value), abs(measured.upper or 0))
     value = show_value(measured.value, measured.unit, scale)
     if measured.upper is None:
-        return f"at least {value}, not over when measuring ended"
+        return f"at least {value}{'' if measured.unit == 'ratio' else ', not over when measuring ended'}"
     if measured.lower is None or measured.lower == measured.upper:
         return value
     low, high = (show_value(bound, measured.unit, scale).split(" ")[0] for bound in (measured.lower, measured.upper))
@@ -114,6 +114,8 @@ def show_value(value: float, unit: str, scale: float | None = None) -> str:
         return f"{value * 1000:.1f} ms" if 0 < size < 1 else f"{value:.2f} s" if size < 100 else f"{value:.0f} s"
     if unit == "share":
         return f"{_floor(value * 100)} %"
+    if unit == "ratio":
+        return f"{value:,.0f} ×" if value >= 100 else f"{value:.3g} ×"
     return f"{value:.12g}"
 
 

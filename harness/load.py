@@ -29,7 +29,7 @@ from harness import registry
 from harness.clock import SECOND_NS, cpu_s, now_ns
 from harness.locustfile import Failed, OwnUsers
 from harness.recording import VALUES_PER_PROCESS, Notes, Outcome, Recorder
-from harness.sessions import Done, Driver, driver_of
+from harness.sessions import PAUSING, Done, Driver, driver_of
 
 NICENESS = 10  # under full load, probes must wake up before users do
 FIRST_NUMBER = 1000  # processes of load number their values from here, probes from 0
@@ -112,7 +112,10 @@ def user_class(context: Context) -> type[locust.User]:
                 gevent.sleep(-late / 1e9)
             if now_ns() > intended + deadline_ns:
                 return self._not_sent(kind, intended, "deadline before it was sent")
+            began = now_ns()
             if why := self._reconnect(kind, intended):
+                if why != PAUSING:  # whoever tries to connect and cannot has asked, as Locust counts
+                    self._tell_locust(kind, began, now_ns(), why)
                 return self._not_sent(kind, intended, why)
             return self._perform(kind, intended)
 
@@ -150,9 +153,13 @@ def user_class(context: Context) -> type[locust.User]:
                 session.drop()
             ended = now_ns()
             recorder.end(at, done.outcome, ended, recorder.name("error", done.error), seen=done.seen)
+            self._tell_locust(kind, started, ended, "" if done.outcome is Outcome.OK else done.error)
+
+        def _tell_locust(self, kind: str, started: int, ended: int, error: str) -> None:
+            """As any Locust user does: from when it really began. What it meant to ask and did not, it cannot tell."""
             self.environment.events.request.fire(
                 request_type=kind, name=leads[kind], response_time=(ended - started) / 1e6, response_length=0,
-                exception=None if done.outcome is Outcome.OK else RuntimeError(done.error), context={},
+                exception=RuntimeError(error) if error else None, context={},
             )  # fmt: skip
 
     return ScheduledUser
@@ -216,7 +223,7 @@ def run(config: dict[str, Any]) -> None:
 
     _watch(runner, tick, folder, notes, process, zone)
     users.stop(runner)
-    (folder / f"locust-{process}.json").write_text(json.dumps(_statistics(users.environment)))
+    notes.write("locust", now_ns(), process=process, zone=zone, statistics=_statistics(users.environment))
     notes.write("stopped", now_ns(), process=process, zone=zone)
     recorder.close()
 
@@ -235,12 +242,15 @@ def _watch(runner: Any, tick: Callable[[], None], folder: Path, notes: Notes, pr
 
 
 def _statistics(environment: Environment) -> list[dict[str, Any]]:
-    """What Locust itself measured, for comparison with the recorded operations; times in ms."""
+    """What Locust itself measured of each kind of request, as one of its workers would tell its master.
+
+    `response_times_ms` are rounded as Locust rounds them, with how often each occurred: percentiles of several processes
+    can be told from them, and from nothing less.
+    """
     return [
         {
             "kind": entry.method, "name": entry.name, "requests": entry.num_requests, "failures": entry.num_failures,
-            "p50_ms": entry.get_response_time_percentile(0.5), "p99_ms": entry.get_response_time_percentile(0.99),
-            "max_ms": entry.max_response_time,
+            "response_times_ms": dict(sorted(entry.response_times.items())),
         }
         for entry in environment.stats.entries.values()
     ]  # fmt: skip

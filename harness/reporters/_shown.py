@@ -51,6 +51,9 @@ METRICS = {
     "longest_wait": ("Longest wait", "of one client for one answer, errors included, by kind of client and where it connects"),
     "past_deadline": ("Past deadline", "by how much a client overran the deadline that it keeps by itself"),
     "errors": ("Errors", "operations that ended with an error"),
+    "lie_factor": ("Lie factor", "the p99 by intended start, divided by the p99 that Locust shows"),
+    "locust_p99": ("Locust's p99", "what the load generator itself shows: what was never sent is left out"),
+    "corrected_p99": ("p99 by intended start", "of the same operations, and of those that were never sent"),
     "role_changes": ("Role changes", "how often another node became primary"),
     "resolution": ("Resolution", "how far an outage's length can be off, up or down, by how the probes asked"),
     "unplanned_role_changes": ("Unplanned role changes", "a new primary without a fault that could cause it"),
@@ -69,6 +72,7 @@ GLOSSARY = (
     ("steady state", "the bounds that must hold before the fault, or the run says nothing"),
     ("failover, switchover", "an unplanned change of the primary; a planned one"),
     ("recovery", "service that stays, not its first success"),
+    ("lie factor", "the p99 that clients got, from when they meant to ask, divided by the p99 that the load generator shows"),
     ("p50, p99", "half, or 99 of 100, of the answers came faster; counted from when an operation was meant to start"),
     ("PASS, FAIL, UNKNOWN", "every expectation held; one did not; the run cannot tell, and says why"),
 )
@@ -136,7 +140,7 @@ def value(measured: Measured) -> str:
 def bounds(measured: Measured) -> str:
     """`22.38 … 22.44 s`; empty for what is known exactly."""
     if _is_open(measured):
-        return "not over when measuring ended"
+        return "no upper bound" if measured.unit == "ratio" else "not over when measuring ended"
     if measured.lower is None or measured.upper is None or measured.lower == measured.upper:
         return ""
     low, high = (number(bound, measured.unit, _scale(measured)) for bound in (measured.lower, measured.upper))
@@ -238,6 +242,31 @@ def by_phase(result: Plain) -> list[tuple[str, list[str]]]:
         for name, measured in metrics(result).items()
         if measured.by and set(measured.by) <= set(WHEN)
     ]
+
+
+# Of the load generator's own figures, and of the same by intended start; what each holds, and its unit.
+BESIDE = (("operations", "count"), ("failures", "count"), ("p50_s", "s"), ("p99_s", "s"))
+
+
+def beside(result: Plain) -> list[list[str]]:
+    """What Locust shows beside what clients got, a row for each kind of operation; none where Locust's figures are not known."""
+    rows = [row for finding in result["findings"] if finding["checker"] == "lie_factor" for row in finding["evidence"]]
+    return [
+        [
+            str(row["kind"]),
+            *(
+                "–" if row[key] is None else number(row[key], unit)
+                for side in ("locust", "corrected")
+                for key, unit in _keys(side)
+            ),
+            "–" if row["lie_factor"] is None else number(row["lie_factor"], "ratio"),
+        ]
+        for row in rows
+    ]
+
+
+def _keys(side: str) -> Iterator[tuple[str, str]]:
+    return ((f"{side}_{name}", unit) for name, unit in BESIDE)
 
 
 def in_words(result: Plain) -> list[str]:

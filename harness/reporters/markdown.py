@@ -42,6 +42,10 @@ def _lines(folder: Path, history: History, result: Mapping[str, Any]) -> Iterato
     ]))  # fmt: skip
     yield from _section("Faults and their witnesses", _faults(_shown.faults(result)))
     yield from _section("Changes and what each member said", _changes(_shown.changes(result)))
+    yield from _section("What Locust shows, and what clients got", _table(
+        ("kind", "Locust: requests", "failed", "p50", "p99", "by intended start: operations", "not acknowledged", "p50", "p99",
+         "lie factor"), _shown.beside(result),
+    ))  # fmt: skip
     yield from _section("What did not pass", _findings(f for f in result["findings"] if f["verdict"] != "pass"))
     yield from ("", "<details><summary>All findings</summary>", "", *_findings(result["findings"]), "", "</details>")
     yield "\n### Again\n"

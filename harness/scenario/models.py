@@ -133,7 +133,7 @@ def _change() -> Any:
 
 @cache
 def metrics() -> Mapping[str, str]:
-    """Every metric that some checker measures, with its unit: `s`, `share` or `count`."""
+    """Every metric that some checker measures, with its unit: `s`, `share`, `count` or `ratio`."""
     found: dict[str, str] = {}
     for word in registry.names("checkers"):
         found.update(registry.find("checkers", word).metrics)

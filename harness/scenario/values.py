@@ -155,7 +155,7 @@ Planned = FaultPlan | ChangePlan
 
 @dataclass(frozen=True)
 class Expectation:
-    """A bound on a metric, in its base unit: seconds, share from 0 to 1, or count.
+    """A bound on a metric, in its base unit: seconds, share from 0 to 1, count or ratio.
 
     `during` is `before`, `fault` or `after`, None for the metric's headline.
     """

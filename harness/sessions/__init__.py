@@ -16,6 +16,7 @@ from harness.clock import SECOND_NS, now_ns
 from harness.recording import Outcome
 
 Login = Mapping[str, Any]  # what a topology's `login` says: `protocol`, `host`, `port`, and what else the protocol needs
+PAUSING = "between attempts to connect"
 
 
 class Done(NamedTuple):
@@ -51,7 +52,7 @@ class Session(ABC):
         if self._connection is not None:
             return None
         if now_ns() < self._next_attempt:
-            return "between attempts to connect"
+            return PAUSING
         self._next_attempt = now_ns() + self._pace
         try:
             self._connection = self.open()
