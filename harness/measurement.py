@@ -7,9 +7,10 @@ is there before and stays there after: it may have been made for this one measur
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import tzinfo
 
 from harness import interrupts, wall_clock
 from harness.clients import Clients
@@ -18,7 +19,7 @@ from harness.errors import ClusterError
 from harness.guards import Guards
 from harness.intervals import of_each_shard
 from harness.nemesis import Nemesis
-from harness.protocols import Cluster, KeepsRecords, Looping, Node, Progress, Topology
+from harness.protocols import Cluster, KeepsRecords, KeepsRoutes, Looping, ManagerRecord, Node, Progress, Topology
 from harness.recording import Notes
 from harness.scenario import Scenario, Use
 from harness.watch import HostWatch
@@ -56,8 +57,8 @@ class Measurement:
             self.scenario.recovery.stable_for_s, self.progress, _loop_s(self.topology) if self.dephased else 0,
         )  # fmt: skip
         # On a cluster that lives on, a node's log tells of earlier measurements too.
-        self._logged = {name: len(node.logs()) for name, node in self._databases()} if self.session else {}
-        shards = {name: node.spec.shard for name, node in self._databases()}
+        self._logged = {name: len(node.logs()) for name, node in self._of("database", "router")} if self.session else {}
+        shards = {name: node.spec.shard for name, node in self._of("database")}
         self.guards = Guards(self.scenario, self.cluster.zones, self.readings, shards=shards)
 
     def carry_out(self) -> None:
@@ -181,30 +182,42 @@ class Measurement:
 
     def _final_reads(self) -> None:
         self.progress("final reads on every node")
-        shards = {name: node.spec.shard for name, node in self._databases()}
+        shards = {name: node.spec.shard for name, node in self._of("database")}
         if primaries := of_each_shard(self.topology.roles(self.cluster), shards):
             self.notes.write("authority", now_ns(), nodes=list(primaries))
         self.clients.final_reads()
 
     def _note_rejoins(self) -> None:
-        for name, node in self._databases():
-            if way := self.topology.rejoin_way(node.logs()[self._logged.get(name, 0) :]):
+        for name, node in self._of("database"):
+            if way := self.topology.rejoin_way(self._log(name, node)):
                 self.notes.write("rejoin", now_ns(), node=name, way=way)
 
     def _note_records(self) -> None:
-        """What the managers wrote down, put on this run's clock; what came before the steady state is another matter."""
-        if not isinstance(self.topology, KeepsRecords):
-            return
-        for name, node in self._databases():
-            if (offset := wall_clock.offset(node)) is None:
-                self.progress(f"{name}: its clock could not be asked, so its log tells nothing of when")
-                continue
-            for told in self.topology.records(node.logs()[self._logged.get(name, 0) :], offset.zone):
-                if (at := offset.here(told.at)) >= self.first_at:
-                    self.notes.write("manager", at, node=name, what=told.what, said=told.said, error_s=offset.error_s)
+        """What managers and routers wrote down, put on this run's clock; what came before the first operation is no matter."""
+        topology = self.topology
+        if isinstance(topology, KeepsRecords):
+            for name, node in self._of("database"):
+                self._note_told(name, node, topology.records)
+        if isinstance(topology, KeepsRoutes):
+            for name, node in self._of("router"):
+                self._note_told(name, node, lambda log, _: topology.routes(log))
 
-    def _databases(self) -> list[tuple[str, Node]]:
-        return [(name, node) for name, node in self.cluster.nodes.items() if node.spec.role == "database"]
+    def _note_told(self, name: str, node: Node, told: Callable[[str, tzinfo], Iterable[ManagerRecord]]) -> None:
+        if (offset := wall_clock.offset(node)) is None:
+            self.progress(f"{name}: its clock could not be asked, so its log tells nothing of when")
+            return
+        for one in told(self._log(name, node), offset.zone):
+            if (at := offset.here(one.at)) >= self.first_at:
+                self.notes.write(
+                    "manager", at, node=name, what=one.what, about=one.about or name, said=one.said, error_s=offset.error_s
+                )  # fmt: skip
+
+    def _log(self, name: str, node: Node) -> str:
+        """What the node has written since this measurement began."""
+        return node.logs()[self._logged.get(name, 0) :]
+
+    def _of(self, *roles: str) -> list[tuple[str, Node]]:
+        return [(name, node) for name, node in self.cluster.nodes.items() if node.spec.role in roles]
 
 
 def _loop_s(topology: Topology) -> float:

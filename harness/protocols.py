@@ -485,11 +485,14 @@ class SwitchesOver(Protocol):
 
 @dataclass(frozen=True)
 class ManagerRecord:
-    """What a manager's own log tells of a failover: `at` is Unix time in seconds by the node's clock, `said` the log's words."""
+    """What a manager's or a router's own log tells of a failover: `at` is Unix time in seconds by the node's clock, `said` the
+    log's words, `about` the node that it speaks of, where that is another one.
+    """
 
     at: float
-    what: str  # detected, elected, promoted or demoted
+    what: str  # detected, elected, promoted or demoted; of a router, routed
     said: str
+    about: str = ""
 
 
 @runtime_checkable
@@ -498,6 +501,14 @@ class KeepsRecords(Protocol):
 
     def records(self, log: str, zone: tzinfo) -> Iterable[ManagerRecord]:
         """What a database node's log tells of failovers; `zone` is that of its clock."""
+
+
+@runtime_checkable
+class KeepsRoutes(Protocol):
+    """A topology whose routers write down since when they lead clients to which primary."""
+
+    def routes(self, log: str) -> Iterable[ManagerRecord]:
+        """What a router's log tells of where the writer endpoint leads: `routed`, `about` the database node."""
 
 
 @runtime_checkable

@@ -1,4 +1,4 @@
-"""Where did the time of a failover go: until it was detected, a new primary elected and promoted, clients served, all stable?"""
+"""Where did the time of a failover go: until a new primary was found to be needed, there, led to, and served its clients well?"""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from harness.bounds import expectations, judge, show
 from harness.clock import SECOND_NS
 from harness.history import FaultRecord, History
 from harness.intervals import Gap, Lane, effect, episode, lanes
+from harness.steadiness import first_written, stable, written
 from harness.verdict import Finding, Measured, between
 
 # Each phase by what ends it.
-ENDS = {"detected": "detect", "elected": "elect", "promoted": "promote", "served": "reconnect", "stable": "settle"}
+ENDS = {
+    "detected": "detect", "elected": "elect", "promoted": "promote", "routed": "route", "served": "reconnect", "stable": "settle",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -33,12 +36,18 @@ class Boundary:
 
 @dataclass(frozen=True)
 class Phases:
-    """The phases of each failover, whose sum is `recovery`: `detect`, from the fault's effect until the member that becomes
-    primary finds the leader's lock free; `elect`, until it has it; `promote`, until its server takes writes; `reconnect`, until
-    the first client zone's write is acknowledged, which holds routing, too; `settle`, until writes are stable in every zone.
+    """The phases of each failover: `detect`, from the fault's effect until the member that becomes primary finds the leader's
+    lock free; `elect`, until it has it; `promote`, until its server takes writes; `route`, until the endpoint leads to it;
+    `reconnect`, until a write is acknowledged in every client zone; `settle`, until service is stable.
 
-    What the manager did is told by its own log, on the node's clock, whose offset's error is part of the bounds. A boundary that
-    nobody saw is not guessed: its phase is part of the next one, which is said. A fault after which nobody was promoted has none.
+    One begins where the one before ends, so that all add up to `recovery`, and those without `settle` to the outage: from the
+    first client that was not served until the last one was. That is `write_outage` where the zones' outages begin and end
+    together; where they do not, it is longer than the longest of them. Clients that are served only once the fault is healed,
+    such as those in a zone that was cut off, are waited for by `settle`. The route is that of the zone that was served last.
+
+    What the manager and the routers did is told by their own logs, on their nodes' clocks, whose offset's error is part of the
+    bounds. A boundary that nobody saw is not guessed: its phase is part of the next one, which is said. A fault after which
+    nobody was promoted has none.
     """
 
     metrics: ClassVar[Mapping[str, str]] = dict.fromkeys(ENDS.values(), "s")
@@ -49,8 +58,8 @@ class Phases:
         evidence: list[dict[str, Any]] = []
         notes: list[str] = []
         for fault in (one for one in history.faults if one.injecting is not None and not one.change):
-            start, ends, note = _boundaries(history, fault, kept)
-            notes += [f"{fault.id}: {note}"] if note else []
+            start, ends, said = _boundaries(history, fault, kept)
+            notes += [f"{fault.id}: {note}" for note in said]
             if start is None:
                 continue
             by_fault[fault.id] = dict(_between(start, ends))
@@ -63,47 +72,64 @@ class Phases:
         return Finding("phases", verdict, "; ".join(sentences or known or ["no failover"]), measured, evidence, notes)
 
 
-def _boundaries(history: History, fault: FaultRecord, kept: Sequence[Lane]) -> tuple[Boundary | None, list[Boundary], str]:
+def _boundaries(history: History, fault: FaultRecord, kept: Sequence[Lane]) -> tuple[Boundary | None, list[Boundary], list[str]]:
     """The fault's effect, what ended each phase, and what there is to say; no effect where there was no failover."""
     gaps = episode(kept, fault, history.end)
     if not kept or any(lane.unusable for lane in kept) or not gaps:
-        return None, [], "no write probe failed, so there are no phases"
+        return None, [], ["no write probe failed, so there are no phases"]
     if any(gap.first_ok is None for gap in gaps):
-        return None, [], "writes were not back in every client zone, so the phases have no end"
+        return None, [], ["writes were not back in every client zone, so the phases have no end"]
     start = Boundary("effect", *effect(fault, gaps))
-    first = min(gaps, key=lambda gap: gap.first_ok or 0)
-    last = max(gaps, key=lambda gap: gap.first_ok or 0)
-    # The first zone is served within its gap's bounds, the last one too; one that is served alone is both.
-    served, stable = _end("served", first), _end("stable", last)
-    seen = list(_recorded(history, int(start.earliest), int(stable.latest)))
-    if "promoted" not in {one.what for one in seen}:
+    last = _served_last(fault, gaps)
+    served = Boundary("served", written(last).earliest, last.first_ok or 0)
+    seen = list(_recorded(history, _zone(kept, last), int(start.earliest), int(served.latest)))
+    promoted = next((one for one in seen if one.what == "promoted"), None)
+    if promoted is None:
         said = "the manager's log tells of no promotion" if history.named("manager") else "the manager's log was not recorded"
-        return None, [], f"{said}, so there are no phases"
-    ends = [*seen, served, stable]
-    if any(after.latest < before.earliest for before, after in pairwise([start, *ends])):
-        return None, [], "clients were served before the promotion was over, so that was not what they waited for"
-    ends = list(_in_order(start, ends))
-    missing = [ENDS[what] for what in ENDS if what not in {one.what for one in ends}]
-    note = f"nobody saw the end of {', '.join(missing)}: it is part of what follows" if missing else ""
-    return start, ends, note
+        return None, [], [f"{said}, so there are no phases"]
+    if (first_written(gaps).latest or 0) < promoted.earliest:
+        return None, [], ["clients were served before the promotion was over, so that was not what they waited for"]
+    end = stable(history, gaps)
+    known = [Boundary("stable", end.earliest, end.latest)] if end is not None and end.latest is not None else []
+    ends = list(_in_order(start, [*(_not_after(one, served) for one in seen), served, *known]))
+    missing = [phase for what, phase in ENDS.items() if what not in {one.what for one in ends} and what != "stable"]
+    notes = [f"nobody saw the end of {', '.join(missing)}: it is part of what follows"] if missing else []
+    return (
+        start,
+        ends,
+        notes + ([] if known else ["service was not seen to be stable when measuring ended, so settle has no end"]),
+    )
+
+
+def _served_last(fault: FaultRecord, gaps: Sequence[Gap]) -> Gap:
+    """The gap that ended last of those that did not wait for the healing; of all, when every one did."""
+    healing = next((at for at in (fault.healing, fault.healed) if at is not None), None)
+    before = [gap for gap in gaps if healing is None or (gap.first_ok or 0) <= healing]
+    return max(before or gaps, key=lambda gap: gap.first_ok or 0)
+
+
+def _zone(kept: Sequence[Lane], gap: Gap) -> str:
+    return next(lane.zone for lane in kept if any(one is gap for one in lane.outages))
+
+
+def _not_after(one: Boundary, served: Boundary) -> Boundary:
+    """What clients waited for was over when they were served."""
+    return replace(one, earliest=min(one.earliest, served.latest), latest=min(one.latest, served.latest))
 
 
 def _in_order(start: Boundary, ends: Sequence[Boundary]) -> Iterator[Boundary]:
-    """What comes after something else cannot have been before its earliest instant."""
-    earliest = start.earliest
+    """What comes after something else was not before it: neither before its earliest instant nor before its latest one.
+
+    Hence no phase is negative, and they add up, in value and in bounds.
+    """
+    before = start
     for end in ends:
-        earliest = max(earliest, min(end.earliest, end.latest))
-        yield replace(end, earliest=min(earliest, end.latest))
+        before = replace(end, earliest=max(before.earliest, end.earliest), latest=max(before.latest, end.latest))
+        yield before
 
 
-def _end(what: str, gap: Gap) -> Boundary:
-    proven = gap.begins if gap.failing_until is None else gap.failing_until
-    closed = gap.first_ok or proven
-    return Boundary(what, max(gap.begins, min(closed, proven - gap.allowance)), closed)
-
-
-def _recorded(history: History, since: int, until: int) -> Iterator[Boundary]:
-    """What the manager's log tells between two instants: the last promotion, and what led to it."""
+def _recorded(history: History, zone: str, since: int, until: int) -> Iterator[Boundary]:
+    """What logs tell between two instants: the last promotion, what led to it, and since when the zone's router led to it."""
     told = [event for event in history.named("manager") if since <= event.at <= until]
     promoted = next((event for event in reversed(told) if event["what"] == "promoted"), None)
     if promoted is None:
@@ -112,29 +138,29 @@ def _recorded(history: History, since: int, until: int) -> Iterator[Boundary]:
     elected = [event for event in its if event["what"] == "elected"]
     # Others look for a leader, too: a primary that was cut off does so long before anybody can take its place.
     detected = [event for event in its if event["what"] == "detected" and event.at <= (elected[-1] if elected else promoted).at]
-    for event in [*detected[:1], *elected[-1:], promoted]:
+    routed = [
+        event
+        for event in told
+        if event["what"] == "routed" and event["about"] == promoted["node"] and history.node_zone(event["node"]) == zone
+    ]
+    for event in [*detected[:1], *elected[-1:], promoted, *routed[-1:]]:
         error = float(event["error_s"]) * SECOND_NS
         yield Boundary(event["what"], event.at - error, event.at + error)
 
 
 def _between(start: Boundary, ends: Sequence[Boundary]) -> Iterator[tuple[str, Measured]]:
-    before = start
-    for end in ends:
-        lower, upper = max(0.0, end.earliest - before.latest), max(0.0, end.latest - before.earliest)
-        # Values are between middles, so that they add up to the whole; a phase can be shorter than what is known of its ends.
-        value = max(0.0, (end.at - before.at) / SECOND_NS)
-        yield ENDS[end.what], replace(between(lower / SECOND_NS, upper / SECOND_NS), value=value)
-        before = end
+    for before, end in pairwise([start, *ends]):
+        lower, upper = max(0.0, end.earliest - before.latest) / SECOND_NS, (end.latest - before.earliest) / SECOND_NS
+        # Values are between middles, so that they add up to the whole.
+        yield ENDS[end.what], replace(between(lower, upper), value=(end.at - before.at) / SECOND_NS)
 
 
 def _rows(id_: str, start: Boundary, ends: Sequence[Boundary]) -> Iterator[dict[str, Any]]:
-    before = start
-    for end in ends:
+    for before, end in pairwise([start, *ends]):
         yield {
-            "fault": id_, "phase": ENDS[end.what], "from_s": before.at / SECOND_NS, "to_s": max(before.at, end.at) / SECOND_NS,
+            "fault": id_, "phase": ENDS[end.what], "from_s": before.at / SECOND_NS, "to_s": end.at / SECOND_NS,
             "to_earliest_s": end.earliest / SECOND_NS, "to_latest_s": end.latest / SECOND_NS,
         }  # fmt: skip
-        before = end
 
 
 def _worst(by_fault: Mapping[str, Measured]) -> Measured:

@@ -23,6 +23,7 @@ from harness.errors import ClusterError
 from harness.protocols import AddressPlan, Cluster, Command, Endpoint, Greeting, ManagerRecord, NodeSpec, Paths
 from harness.topologies import _accounts
 from harness.topologies._accounts import PORT, PROTOCOL, SSL_REQUEST
+from harness.topologies._haproxy_log import routed
 from harness.topologies._locks import LOCKS, VERSION_OF, Lock, start
 from harness.topologies._patroni_log import recorded
 from harness.witnesses import LOOK
@@ -218,6 +219,9 @@ class RdsMultiAz:
     def records(self, log: str, zone: tzinfo) -> Iterable[ManagerRecord]:
         return recorded(log, zone)
 
+    def routes(self, log: str) -> Iterable[ManagerRecord]:
+        return routed(log, "writer")
+
     def _primary(self, cluster: Cluster) -> str | None:
         for name, said in self.members(cluster).items():
             if said.get("role") in PRIMARY and said.get("state") == "running":
@@ -302,8 +306,11 @@ class RdsMultiAz:
             global
               maxconn 4000
               nbthread 1
+              # With the time at which a server was found up, to the microsecond; a line for each connection would be many.
+              log stdout format timed local0 notice
             defaults
               mode tcp
+              log global
               timeout connect 1s
               timeout check 2s
               timeout client 1h

@@ -24,10 +24,17 @@ def refusing() -> int:
 
 
 def config(port: int) -> dict[str, Any]:
-    login = {"host": "127.0.0.1", "port": port, "dbname": "harness", "user": "application", "password": "p"}
+    login = {
+        "protocol": "postgresql",
+        "host": "127.0.0.1",
+        "port": port,
+        "dbname": "harness",
+        "user": "application",
+        "password": "p",
+    }
     return {
         "workload": "ledger", "options": asdict(Ledger(reconnect_s=0.2)), "users": 2, "rate_per_s": 40, "files": "",
-        "login": login, "direct": login,
+        "login": login, "reading": login, "direct": login,
     }  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from harness.checkers.recovery import Recovery
 from harness.verdict import Finding, Verdict
-from tests.unit.histories import Run, found
+from tests.unit.histories import NOT_SENT, OK, Run, found
 
 
 def judged(run: Run) -> Finding:
@@ -34,7 +34,7 @@ def test_a_recovery_without_a_fault_is_unknown() -> None:
 def test_a_first_success_that_does_not_hold_is_no_recovery() -> None:
     finding = judged(Run().fault(9, 15).probes((10, 12), (14, 16)))
     assert found(finding, "recovery").value == pytest.approx(6, abs=0.05)
-    assert "crash: the first acknowledged write came 2.00 s after the effect" in finding.notes
+    assert found(finding, "first_success").value == pytest.approx(2, abs=0.05)
 
 
 @pytest.mark.parametrize("healed", [15, 50, None])
@@ -46,6 +46,49 @@ def test_an_outage_after_stable_service_is_noted_apart(healed: float | None) -> 
 
 def test_an_outage_from_before_the_injection_is_not_the_faults() -> None:
     assert found(judged(Run().fault(9, 15).probes((5, 8), (8.5, 9.5))), "recovery").value == 0
+
+
+def loaded(run: Run, slow: tuple[float, float] = (0, 0), gone: tuple[float, float] = (0, 0), by: float = 0.2) -> Run:
+    """50 operations a second; in a time `slow` they take `by` seconds, in a time `gone` four of five are never sent."""
+    for number in range(round(run.end * 50)):
+        at = number / 50
+        missing = gone[0] <= at < gone[1] and number % 5
+        run.operation(at, NOT_SENT if missing else OK, takes=by if slow[0] <= at < slow[1] else 0.002)
+    return run
+
+
+def test_service_is_stable_only_when_the_workload_has_its_throughput_again() -> None:
+    run = loaded(Run().fault(9, 15).probes((10, 12)), gone=(10, 16)).expect("recovery", max=3)
+    measured = found(judged(run), "recovery")
+    assert measured.value == pytest.approx(6, abs=0.2)
+    assert (measured.upper or 0) - (measured.lower or 0) < 0.2
+    assert judged(run).verdict is Verdict.FAIL
+    assert any(note.startswith("crash: as before the faults is at least 45 operations") for note in judged(run).notes)
+
+
+def test_and_its_p99_again() -> None:
+    assert found(judged(loaded(Run().fault(9, 15).probes((10, 12)), slow=(12, 17))), "recovery").value == pytest.approx(
+        7, abs=0.2
+    )
+    a_little_slower = loaded(Run().fault(9, 15).probes((10, 12)), slow=(12, 17), by=0.04)
+    assert found(judged(a_little_slower), "recovery").value == pytest.approx(2, abs=0.1)
+
+
+def test_a_workload_that_was_not_as_before_when_measuring_ended_has_not_recovered() -> None:
+    measured = found(judged(loaded(Run().fault(9, 15).probes((10, 12)), slow=(12, 30))), "recovery")
+    assert measured.upper is None
+    assert measured.lower == pytest.approx(15, abs=0.1)
+    finding = judged(loaded(Run().fault(9, 15).probes((10, 12)), slow=(12, 28)).expect("recovery", max=60))
+    assert finding.verdict is Verdict.UNKNOWN, "two good seconds are not five"
+    assert any("was not seen, since measuring ended" in note for note in finding.notes)
+
+
+def test_a_workload_of_a_few_operations_a_second_says_nothing() -> None:
+    run = Run().fault(9, 15).probes((10, 12)).load((10, 16))
+    assert found(judged(run), "recovery").value == pytest.approx(2, abs=0.05)
+    assert "crash: the workload asked too little before the faults to be held against it: stable is by writes alone" in (
+        judged(run).notes
+    )
 
 
 def test_stable_means_in_every_zone_at_once() -> None:
@@ -81,7 +124,7 @@ def test_a_change_is_recovered_from_as_a_fault_is() -> None:
     finding = judged(run)
     assert finding.verdict is Verdict.PASS
     assert found(finding, "recovery").value == pytest.approx(2, abs=0.05)
-    assert "switchover: the first acknowledged write came 2.00 s after the effect" in finding.notes
+    assert found(finding, "first_success").value == pytest.approx(2, abs=0.05)
     assert found(finding, "recovery_after_healing").value == 0
 
 
