@@ -253,22 +253,15 @@ BESIDE = (("operations", "count"), ("failures", "count"), ("p50_s", "s"), ("p99_
 def beside(result: Plain) -> list[list[str]]:
     """What Locust shows beside what clients got, a row for each kind of operation; none where Locust's figures are not known."""
     rows = [row for finding in result["findings"] if finding["checker"] == "lie_factor" for row in finding["evidence"]]
+    keys = [(f"{side}_{name}", unit) for side in ("locust", "corrected") for name, unit in BESIDE]
     return [
-        [
-            str(row["kind"]),
-            *(
-                "–" if row[key] is None else number(row[key], unit)
-                for side in ("locust", "corrected")
-                for key, unit in _keys(side)
-            ),
-            "–" if row["lie_factor"] is None else number(row["lie_factor"], "ratio"),
-        ]
-        for row in rows
+        [str(row["kind"]), *(_beside(row[key], unit) for key, unit in keys), _beside(row["lie_factor"], "ratio")] for row in rows
     ]
 
 
-def _keys(side: str) -> Iterator[tuple[str, str]]:
-    return ((f"{side}_{name}", unit) for name, unit in BESIDE)
+def _beside(value: float | None, unit: str) -> str:
+    # Locust rounds to whole milliseconds: its 0 is no answer without any time.
+    return "–" if value is None else "0 ms" if unit == "s" and not value else number(value, unit)
 
 
 def in_words(result: Plain) -> list[str]:

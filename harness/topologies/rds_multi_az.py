@@ -37,7 +37,8 @@ WRITER, READER = 5000, 5001
 class RdsMultiAz:
     """PostgreSQL under Patroni, and etcd or Raft, over three zones, a HAProxy per zone as the endpoint.
 
-    `replication`: synchronous (as RDS Multi-AZ is: a commit waits for one replica) or asynchronous.
+    `replication`: synchronous (as RDS Multi-AZ is: a commit waits for one replica) or asynchronous. With `strict` a commit waits
+    for a replica even when none is left (Patroni's synchronous_mode_strict), which else nobody waits for then.
     `ttl`, `loop_wait`, `retry_timeout` are Patroni's: how long the leader's lock lives, how often a member
     looks, how long it tries to reach etcd. Patroni raises lower values in silence, so they are refused here.
     """
@@ -47,6 +48,7 @@ class RdsMultiAz:
     protocol: ClassVar[str] = PROTOCOL
 
     replication: Literal["synchronous", "asynchronous"] = "synchronous"
+    strict: bool = False
     ttl_s: float = 20
     loop_wait_s: float = 1
     retry_timeout_s: float = 3
@@ -59,6 +61,8 @@ class RdsMultiAz:
     def __post_init__(self) -> None:
         if self.ttl_s < 20 or self.loop_wait_s < 1 or self.retry_timeout_s < 3:
             raise ValueError("Patroni's least values are ttl 20s, loop_wait 1s, retry_timeout 3s")
+        if self.strict and self.replication == "asynchronous":
+            raise ValueError("strict asks every commit to wait for a replica; leave it out, or the asynchronous replication")
         if self.loop_wait_s + 2 * self.retry_timeout_s > self.ttl_s:
             raise ValueError("Patroni needs loop_wait + 2 * retry_timeout <= ttl")
 
@@ -255,6 +259,7 @@ class RdsMultiAz:
             "retry_timeout": int(self.retry_timeout_s),
             "maximum_lag_on_failover": 1_048_576,
             "synchronous_mode": self.replication == "synchronous",
+            "synchronous_mode_strict": self.strict,
             "postgresql": {
                 "use_pg_rewind": True,
                 "parameters": {

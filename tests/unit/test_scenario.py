@@ -205,7 +205,7 @@ def test_the_history_gets_plain_values_in_base_units(load: Any) -> None:
     told = json.loads(json.dumps(scenario.as_run(read)))
     assert told["topology"] == {
         "name": "rds-multi-az",
-        "options": {"replication": "asynchronous", "ttl_s": 20, "loop_wait_s": 1, "retry_timeout_s": 3},
+        "options": {"replication": "asynchronous", "strict": False, "ttl_s": 20, "loop_wait_s": 1, "retry_timeout_s": 3},
     }
     assert told["workloads"][0] | {"name": "ledger", "rate_per_s": 600, "deadline_s": 1} == told["workloads"][0]
     assert told["faults"] == [

@@ -52,6 +52,7 @@ BEYOND_A_SCHEMA = {
     "merge_key",
     "node_that_is_not_there",
     "refused_by_the_topology",
+    "strict_without_waiting",
     "target_of_the_wrong_sort",
     "unknown_image",
     "waiting_for_itself",

@@ -245,6 +245,23 @@ def findings() -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
+LIE = ("write", "2,987", "0", "0 ms", "9.0 ms", "3,000", "13", "1.8 ms", "12.98 s", "1,442 ×")
+
+
+def lie() -> dict[str, Any]:
+    """A finding about Locust's own figures: those of one kind that keeps a schedule, and of one that does not."""
+    keys = ("operations", "failures", "p50_s", "p99_s")
+    locust, corrected = (2987, 0, 0.0, 0.009), (3000, 13, 0.0018, 12.98)
+    row = {
+        "kind": "write", "lie_factor": 12.98 / 0.009,
+        **{f"locust_{key}": value for key, value in zip(keys, locust, strict=True)},
+        **{f"corrected_{key}": value for key, value in zip(keys, corrected, strict=True)},
+    }  # fmt: skip
+    alone = {**row, "kind": "all", "lie_factor": None, **dict.fromkeys([f"corrected_{key}" for key in keys])}
+    factor = {"lie_factor": measured(1442, "ratio", 1368, 1529)}
+    return _finding("lie_factor", "lie factor 1,442 ×", factor, evidence=[row, alone])
+
+
 def result(verdict: str = "pass", title: str | None = None, seen: str = "connection refused") -> dict[str, Any]:
     """The result that fits `history()`; `fail` loses writes, `unknown` has a witness who saw nothing."""
     found = findings()

@@ -153,6 +153,13 @@ def test_text_is_one_line_without_markup() -> None:
     assert text("a_b\n*c* [d](e)") == r"a\_b \*c\* \[d\](e)"
 
 
+def test_markdown_shows_what_locust_shows_beside_what_clients_got(tmp_path: Path, history: History) -> None:
+    result = sample.result()
+    assert "What Locust shows" not in Markdown().write(tmp_path, history, result).read_text("utf-8")
+    written = Markdown().write(tmp_path, history, {**result, "findings": [*result["findings"], sample.lie()]}).read_text("utf-8")
+    assert f"| {' | '.join(sample.LIE)} |" in written
+
+
 # --- console -------------------------------------------------------------------------------------------------
 
 

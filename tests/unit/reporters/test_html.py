@@ -128,6 +128,16 @@ def test_the_data_are_what_the_history_holds(tmp_path: Path, history: History) -
     assert {len(row) for series in ("throughput", "latency", "errors") for row in data[series].values()} == {len(data["at"])}
 
 
+def test_what_locust_shows_stands_beside_what_clients_got(tmp_path: Path, history: History) -> None:
+    assert "What Locust shows" not in written(tmp_path, history, sample.result()), "it is not known"
+    lie = sample.lie()
+    page = written(tmp_path, history, {**sample.result(), "findings": [*sample.findings(), lie]})
+    assert "What Locust shows, and what clients got" in page
+    row = "".join(f"<td{kind}>{cell}</td>" for kind, cell in zip(["", *[' class="n"'] * 9], sample.LIE, strict=True))
+    assert row in page
+    assert "<td>all</td>" in page, "what has no schedule has no figures of its own to the right"
+
+
 def test_a_change_is_told_and_drawn_as_what_it_is(tmp_path: Path) -> None:
     page = Page(written(tmp_path, *sample.switched_over()))
     text = " ".join(page.text.split())
