@@ -88,10 +88,12 @@ def test_nothing_acknowledged_is_lost_and_the_old_primary_rejoins_by_rewind(ran:
 
 def test_the_phases_of_the_failover_add_up_to_the_recovery(ran: tuple[runner.RunResult, dict[str, str]]) -> None:
     measured = {name: one for finding in ran[0].findings for name, one in finding["measured"].items()}
-    phases = [measured[name]["value"] for name in ("detect", "elect", "promote", "reconnect", "settle")]
+    phases = [measured[name]["value"] for name in ("detect", "elect", "promote", "route", "reconnect", "settle")]
     assert None not in phases, ran[0].findings
-    recovery = measured["recovery"]
-    assert sum(phases) == pytest.approx(recovery["value"], abs=recovery["upper"] - recovery["lower"])
+    recovery, outage = measured["recovery"], measured["write_outage"]
+    assert recovery["lower"] <= sum(phases) <= recovery["upper"]
+    apart_s = 0.1  # how far the zones' outages may begin and end apart after a crash, which all of them notice at once
+    assert outage["lower"] <= sum(phases[:-1]) <= outage["upper"] + apart_s
 
 
 def test_the_report_folder_is_whole(ran: tuple[runner.RunResult, dict[str, str]]) -> None:

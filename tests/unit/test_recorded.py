@@ -1,4 +1,4 @@
-"""Real runs, recorded on containers: each is judged as it was, and one planted change flips its judge and the run.
+"""Real runs, recorded on containers and namespaces: each is judged as it was, and one planted change flips its judge and the run.
 
 Changes are planted in copies of the files, so that reading is tested along with judging. The recordings are made anew
 when the harness changes; hence the tests read from them what they plant.
@@ -27,6 +27,7 @@ from harness.recording import HEADER, RECORD, Recorder
 RECORDED = Path(__file__).parents[1] / "recorded"
 NAMES = sorted(folder.name for folder in RECORDED.iterdir())
 CRASH, OUTAGE, LATENCY = "writer_crash", "zone_outage_asynchronous", "client_latency"
+FAILOVER = "failover_phases"  # with the logs of manager and routers, and what Locust says of itself
 
 
 @cache
@@ -180,6 +181,24 @@ def promote_before_the_fault(run: Copy) -> None:
     run.write_events([events[0], *sorted(events[1:], key=lambda event: int(event["at"]))])
 
 
+def forget(*what: str) -> Callable[[Copy], None]:
+    """What manager or routers wrote of that is not in the history."""
+
+    def plant(run: Copy) -> None:
+        run.write_events([event for event in run.events() if event["event"] != "manager" or event["what"] not in what])
+
+    return plant
+
+
+def elect_early(run: Copy) -> None:
+    """The new primary's manager says that it was elected six seconds before it was."""
+    events = run.events()
+    for event in events:
+        if event["event"] == "manager" and event["what"] == "elected":
+            event["at"] -= 6 * SECOND_NS
+    run.write_events([events[0], *sorted(events[1:], key=lambda event: int(event["at"]))])
+
+
 @pytest.mark.parametrize(
     ("name", "plant", "checker", "verdict", "said"),
     [
@@ -194,6 +213,9 @@ def promote_before_the_fault(run: Copy) -> None:
         (LATENCY, blind_a_witness, "witness", "unknown", "saw 'prompt' at its beginning"),
         (CRASH, promote_before_the_fault, "roles", "unknown", "became primary at"),
         (LATENCY, promote_before_the_fault, "roles", "fail", "unplanned_role_changes 1, at most 0"),
+        (FAILOVER, forget("promoted"), "phases", "unknown", "promote could not be measured"),
+        (FAILOVER, forget("routed"), "phases", "unknown", "route could not be measured"),
+        (FAILOVER, elect_early, "phases", "fail", "promote 6."),
     ],
 )
 def test_one_planted_change_flips_its_checker_and_the_run_and_no_other(
@@ -216,6 +238,18 @@ def test_a_resurrected_write_fails_a_run_that_expects_none(copy: Callable[[str],
     result = run.judged()
     assert (result["verdict"], flipped(result)) == ("fail", {"durability": "fail"})
     assert "resurrected_writes 1, at most 0" in result["reason"]
+
+
+def test_without_locusts_own_figures_a_run_that_expects_something_of_them_is_unknown(copy: Callable[[str], Copy]) -> None:
+    run = copy(FAILOVER)
+    events = run.events()
+    events[0]["expect"].append({"metric": "lie_factor", "min": 2})
+    run.write_events(events)
+    assert run.judged()["verdict"] == "pass", "twenty seconds of an outage are more than Locust shows"
+    run.write_events([event for event in events if event["event"] != "locust"])
+    result = run.judged()
+    assert (result["verdict"], flipped(result)) == ("unknown", {"lie_factor": "unknown"})
+    assert "the history does not hold Locust's own figures" in result["reason"]
 
 
 # --- cut off ---
