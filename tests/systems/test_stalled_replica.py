@@ -17,7 +17,7 @@ from harness.protocols import Cluster
 from harness.topologies.rds_multi_az import RdsMultiAz
 from harness.verdict import Verdict
 
-SCENARIO = Path(__file__).parents[2] / "scenarios" / "rds_multi_az" / "replicas_pause_strict.yaml"
+SCENARIO = Path(__file__).parents[2] / "scenarios" / "instrument" / "commit_stall.yaml"
 MAX_CONNECTIONS = 400  # as the topology sets it
 TOO_MANY = "53300"  # PostgreSQL's too_many_connections
 BACKENDS = """
@@ -39,8 +39,8 @@ def engine() -> None:
 class Watched(RdsMultiAz):
     """Asks the primary, once it is formed, who is connected, every second."""
 
-    seen: list[dict[str, tuple[int, int]]] = field(default_factory=list, repr=False, compare=False)
-    over: threading.Event = field(default_factory=threading.Event, repr=False, compare=False)
+    seen: list[dict[str, tuple[int, int]]] = field(default_factory=list, init=False, repr=False, compare=False)
+    over: threading.Event = field(default_factory=threading.Event, init=False, repr=False, compare=False)
 
     def form(self, cluster: Cluster, progress: Callable[[str], None]) -> None:
         super().form(cluster, progress)

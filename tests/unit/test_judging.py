@@ -277,7 +277,7 @@ def test_every_metric_has_one_checker_and_a_known_unit() -> None:
         metrics = registry.find("checkers", name).metrics
         assert not units.keys() & metrics.keys(), name
         units |= metrics
-    assert set(units.values()) <= {"s", "share", "count"}
+    assert set(units.values()) <= {"s", "share", "count", "ratio"}
     assert {"write_outage", "read_outage", "recovery", "redundancy_recovery", "lost_writes", "split_brain"} <= units.keys()
 
 
