@@ -256,11 +256,15 @@ def episode(kept: Sequence[Lane], fault: FaultRecord, end: int) -> list[Gap]:
 
 
 def effect(fault: FaultRecord, gaps: Sequence[Gap]) -> tuple[int, int]:
-    """When a fault took effect, earliest and latest, in ns; `gaps` are its episode's."""
+    """When a fault took effect, earliest and latest, in ns; `gaps` are its episode's.
+
+    After the last answer before it, and before nothing was served for certain.
+    """
     injecting = fault.injecting or 0
     if not gaps:
         return injecting, injecting if fault.injected is None else fault.injected
-    return max(injecting, min(gap.last_ok for gap in gaps)), max(injecting, min(gap.begins for gap in gaps))
+    latest = min(gap.begins if gap.surely_from is None else gap.surely_from for gap in gaps)
+    return max(injecting, min(gap.last_ok for gap in gaps)), max(injecting, latest)
 
 
 def aftermath(kept: Sequence[Lane], fault: FaultRecord, end: int) -> list[Gap]:

@@ -52,11 +52,11 @@ def baseline(history: History) -> Baseline | None:
 
 
 def written(gap: Gap) -> Instant:
-    """When a gap was over: after what proves it, and not after the acknowledgement that followed."""
-    proven = gap.begins if gap.failing_until is None else gap.failing_until
+    """When a gap was over: after the last instant at which nothing was served for certain, and before the next answer came."""
+    surely = gap.begins if gap.surely_until is None else gap.surely_until
     if gap.first_ok is None:
-        return Instant(proven - gap.allowance, None)
-    return Instant(max(gap.begins, min(gap.first_ok, proven - gap.allowance)), gap.first_ok)
+        return Instant(surely, None)
+    return Instant(max(gap.begins, min(gap.first_ok, surely)), gap.first_ok)
 
 
 def first_written(gaps: Sequence[Gap]) -> Instant:
