@@ -32,7 +32,8 @@ class Told:
     def add(self, said: Mapping[str, Any]) -> None:
         self.requests += int(said["requests"])
         self.failures += int(said["failures"])
-        self.times.update({int(ms): int(number) for ms, number in said["response_times_ms"].items()})
+        for ms, number in said["response_times_ms"].items():
+            self.times[round(float(ms))] += int(number)  # a file may have given Locust finer steps
 
     def percentile(self, share: float) -> Measured:
         """As Locust reckons it; bounded by its rounding."""

@@ -132,6 +132,13 @@ def test_users_without_a_schedule_have_locusts_figures_alone() -> None:
     assert judged(told(run, {2: 10}, kind="POST").expect("lie_factor", max=2)).verdict is Verdict.UNKNOWN
 
 
+def test_a_file_that_gives_locust_finer_steps_is_read_all_the_same() -> None:
+    run = Run(end=30).operation(1, process=PROCESS)
+    said = {"kind": "write", "name": "w", "requests": 1, "failures": 0, "response_times_ms": {"2.25": 1}}
+    run.event(31, "locust", process=PROCESS, zone="az-a", statistics=[said])
+    assert found(judged(run), "locust_p99").value == 0.002
+
+
 def test_a_p99_that_locust_rounds_to_nothing_gives_a_least_factor() -> None:
     run = Run(end=30).operation(1, takes=0.0004, process=PROCESS)
     factor = found(judged(told(run, {0: 1})), "lie_factor")
