@@ -59,6 +59,8 @@ METRICS = {
     "zombie_writes": "writes that a node acknowledged to its prober after another one had become primary",
     "availability": "share of the intended operations that were acknowledged within their deadline",
     "window_availability": "share of the seconds in which at least 99 % of the intended operations were acknowledged in time",
+    "write_outage_elsewhere": "the same, of shards of which no fault and no change has hit a node",
+    "lost_writes_elsewhere": "acknowledged writes lost of shards of which no fault and no change has hit a node",
     "user_uptime": "share of users' time that followed an operation acknowledged in time; `by` has the worst stretches",
     "write_p50": "median latency of acknowledged writes, from their intended start",
     "write_p99": "99th percentile of the same",

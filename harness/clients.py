@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.clock import SECOND_NS, now_ns, wait_until
+from harness.endpoints import role_of, with_role
 from harness.errors import ClusterError
 from harness.layout import LOCUST_UI, through_toxiproxy
-from harness.protocols import Cluster, Endpoint, Node, NodeSpec, Topology
+from harness.protocols import Cluster, Endpoint, LogsInTogether, Node, NodeSpec, Topology
 from harness.readings import Readings
 from harness.scenario import Use
 from harness.witnesses import LOOK
@@ -42,7 +43,21 @@ PROBES: Mapping[str, Mapping[str, Mapping[str, float]]] = {
 }
 READY_WITHIN_S = 60.0
 PROBES_MODULE = "harness.probes"
+UNANSWERED_LEAST = 3  # also where many writers share what may be unanswered
 HISTORY = "/run/harness/history"  # where client nodes have the cluster's folder of histories
+
+
+def probes_of(topology: Topology) -> Mapping[str, Mapping[str, Mapping[str, float]]]:
+    """How a topology is probed. Where each shard has a writer, all of them together are asked as often as one would be."""
+    writers = len(with_role(topology.endpoint_names, "writer"))
+
+    def shared(timing: Mapping[str, float]) -> dict[str, float]:
+        unanswered = max(UNANSWERED_LEAST, -(-timing["unanswered_max"] // writers))
+        return {**timing, "cadence_ms": timing["cadence_ms"] * writers, "unanswered_max": unanswered}
+
+    if writers < 2:
+        return PROBES
+    return {**PROBES, "writer": {lane: shared(timing) for lane, timing in PROBES["writer"].items()}}
 
 
 @dataclass
@@ -102,15 +117,22 @@ class Clients:
     def _login(self, endpoint: Endpoint) -> dict[str, Any]:
         return dict(self.topology.login(endpoint.host, endpoint.port))
 
+    def _together(self, zone: str, endpoints: Mapping[str, Endpoint]) -> dict[str, Any]:
+        """What sessions log in with, which may need more than one endpoint, and be told of nodes that come and go."""
+        if isinstance(self.topology, LogsInTogether):
+            return {**self.topology.login_together(endpoints), "members": f"{self._inside}/members-{zone}.json"}
+        return self._login(endpoints["writer"])
+
     def _direct(self, spec: NodeSpec) -> dict[str, Any]:
         return dict(self.topology.login(spec.address, self.topology.client_config(spec.zone)["direct_port"]))
 
     def prepare(self) -> None:
         """Makes what the workloads need; on a cluster that lives on, removes what earlier measurements wrote first."""
         zone = self.cluster.zones[0]
-        writer = self.topology.endpoints(zone)["writer"]
-        if self.session:
-            told = {"client": self.topology.client_config(zone), "host": writer.host, "port": writer.port}
+        endpoints = self.topology.endpoints(zone)
+        for writer in with_role(endpoints, "writer") if self.session else ():
+            address = {"host": endpoints[writer].host, "port": endpoints[writer].port}
+            told = {"client": self.topology.client_config(zone), **address}
             self._in_client(zone, "clear", "harness.probes", "clear", told)
         for number, workload in enumerate(self.workloads):
             self._prepare(number, workload)
@@ -120,7 +142,7 @@ class Clients:
         config = {
             "workload": workload.use,
             "options": dataclasses.asdict(workload.options),
-            "login": self._login(self.topology.endpoints(zone)["writer"]),
+            "login": self._together(zone, self.topology.endpoints(zone)),
             "anew": not number,
         }
         self._in_client(zone, f"prepare-{number}", "harness.load", "prepare", config)
@@ -181,13 +203,14 @@ class Clients:
         zones = len(self.cluster.zones)
         client = self.topology.client_config(zone)
         endpoints = self.endpoints(zone)
-        asked = [(name, endpoint.host, endpoint.port, PROBES[name]) for name, endpoint in endpoints.items()]
+        probes = probes_of(self.topology)
+        asked = [(name, endpoint.host, endpoint.port, probes[role_of(name)]) for name, endpoint in endpoints.items()]
         own = [node for node in self._databases() if node.zone == zone]
-        asked += [(f"node:{node.name}", node.address, client["direct_port"], PROBES["node"]) for node in own]
+        asked += [(f"node:{node.name}", node.address, client["direct_port"], probes["node"]) for node in own]
         targets = [
             {
                 "endpoint": name, "host": host, "port": port, "lane": lane, **timing,
-                "kind": "read" if name == "reader" else "probe_write",
+                "kind": "read" if role_of(name) == "reader" else "probe_write",
                 # Fresh connections come one after the other. Kept writes of all zones come at once: the server then
                 # commits and replicates them in one go, at half the cost.
                 "delay_ms": timing["cadence_ms"] * number / zones if lane == "fresh" else 0,
@@ -226,7 +249,8 @@ class Clients:
                     name: {"host": endpoint.host, "port": endpoint.port, "dsn": self.topology.dsn(endpoint.host, endpoint.port)}
                     for name, endpoint in endpoints.items()
                 },
-                "login": self._login(endpoints["writer"]), "reading": self._login(endpoints.get("reader", endpoints["writer"])),
+                "login": self._together(zone, endpoints),
+                "reading": self._login(endpoints["reader"]) if "reader" in endpoints else self._together(zone, endpoints),
                 "direct": {node.name: self._direct(node) for node in self._databases()},
             }  # fmt: skip
 

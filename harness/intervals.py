@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from harness.clock import MILLISECOND_NS, SECOND_NS
+from harness.endpoints import role_of, shard_of, with_role
 from harness.history import NOTHING, Array, Event, FaultRecord, History, Operations, Outcome
 from harness.recording import LATE_OK, NOT_ARRIVED
 
@@ -60,7 +61,7 @@ class Gap:
 
 @dataclass(frozen=True)
 class Lane:
-    """One client zone's probes of one endpoint over one sort of connection.
+    """One client zone's probes of one endpoint over one sort of connection; `shard` is empty where the endpoint serves all.
 
     `outages` are the gaps that count, in order; `longest_s` is the longest time between two acknowledgements of all,
     outage or not; `ok`, `failing` and `not_sent` count probes, `impossible` those that ended before they started;
@@ -77,10 +78,12 @@ class Lane:
     failing: int
     not_sent: int
     impossible: int = 0
+    shard: str = ""
 
     @property
     def name(self) -> str:
-        return f"{self.zone} {self.lane}"
+        """`az-a kept`; where each shard has an endpoint of its own, `az-a kept of 2`."""
+        return f"{self.zone} {self.lane} of {self.shard}" if self.shard else f"{self.zone} {self.lane}"
 
     @property
     def unusable(self) -> str | None:
@@ -97,15 +100,17 @@ class Lane:
         return None
 
 
-def lanes(history: History, endpoint: str, reads: bool) -> list[Lane]:
-    """The probes of an endpoint by client zone and lane, those of the steady state and after."""
-    probes = history.operations.where(endpoint=endpoint, lane=PROBE_LANES)
+def lanes(history: History, role: str, reads: bool) -> list[Lane]:
+    """The probes of the endpoints with a role (`writer`, …) by endpoint, client zone and lane, of the steady state and after."""
+    names = with_role(history.operations.names["endpoint"], role)
+    probes = history.operations.where(endpoint=names, lane=PROBE_LANES)
     probes = measured(history, probes.reads if reads else probes.writes)
     return [
         lane_of(history, endpoint, zone, lane, chosen)
+        for endpoint in sorted(names)
         for zone in sorted(set(probes.names["zone"]))
         for lane in PROBE_LANES
-        if len(chosen := probes.where(zone=zone, lane=lane))
+        if len(chosen := probes.where(endpoint=endpoint, zone=zone, lane=lane))
     ]
 
 
@@ -141,7 +146,8 @@ def lane_of(history: History, endpoint: str, zone: str, lane: str, probes: Opera
     quiet = history.end - int(last_ok[-1]) if len(next_ok) not in counted else 0
     silent = quiet / SECOND_NS if quiet > silence + deadline + SECOND_NS else 0.0
     impossible = int((ok["ended"] < ok["started"]).sum())
-    return Lane(zone, lane, outages, longest, silent, len(ok), len(failing), int((~sent).sum()), impossible)
+    counts = (len(ok), len(failing), int((~sent).sum()), impossible)
+    return Lane(zone, lane, outages, longest, silent, *counts, shard_of(endpoint) if role_of(endpoint) != "node" else "")
 
 
 def _usual_latency(ok: Operations, failing: Operations) -> int:
@@ -224,7 +230,7 @@ def timing(history: History, endpoint: str, lane: str) -> Mapping[str, float]:
     The run's `probes` has it by endpoint (`writer`, `reader`, `node` for all nodes) and lane, or by lane alone.
     """
     said: Mapping[str, Any] = history.run.get("probes") or {}
-    of_endpoint = said.get(endpoint.partition(":")[0])
+    of_endpoint = said.get(role_of(endpoint))
     lanes_said = of_endpoint if isinstance(of_endpoint, Mapping) else said
     found = lanes_said.get(lane)
     return found if isinstance(found, Mapping) else {}
@@ -371,6 +377,12 @@ def promotions(history: History) -> Iterator[Event]:
         if role == "primary":
             had_primary.add(shard)
         definite[node] = role
+
+
+def shards_hit(history: History) -> frozenset[str]:
+    """The shards of which a fault or a change has hit a node, be it with its zone."""
+    hit = {name for fault in history.faults for name in fault.hit}
+    return frozenset(shard for node, shard in history.shards.items() if {node, history.node_zone(node)} & hit)
 
 
 def authorities(history: History) -> tuple[str, ...]:

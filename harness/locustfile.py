@@ -50,8 +50,7 @@ def variables(config: dict[str, Any]) -> dict[str, str]:
     login = config["login"]
     found = {
         "HARNESS_ZONE": config["zone"],
-        "HARNESS_USER": login["user"],
-        "HARNESS_PASSWORD": login["password"],
+        **{f"HARNESS_{name.upper()}": login[name] for name in ("user", "password") if name in login},
     }
     for name, endpoint in config["endpoints"].items():
         about = f"HARNESS_{name.upper().replace('-', '_')}"
@@ -220,7 +219,10 @@ class OwnUsers:
 
     def _reason(self, problem: BaseException) -> str:
         """What went wrong, with the innermost line of the file's folder."""
-        said = " ".join(str(problem).split()).replace(self._config["login"]["password"], "…")[:300]
+        said = " ".join(str(problem).split())
+        if password := self._config["login"].get("password"):
+            said = said.replace(password, "…")
+        said = said[:300]
         what = said if isinstance(problem, (LookupError, ValueError)) and self._place(problem) is None else ""
         if isinstance(problem, SystemExit):
             what = f"it ended the process (exit {said})"

@@ -15,6 +15,7 @@ from datetime import tzinfo
 from harness import interrupts, wall_clock
 from harness.clients import Clients
 from harness.clock import SECOND_NS, now_ns, wait_until
+from harness.endpoints import with_role
 from harness.errors import ClusterError
 from harness.guards import Guards
 from harness.intervals import of_each_shard
@@ -113,11 +114,18 @@ class Measurement:
         """Which bound did not hold between two instants, in words; empty when all held."""
         steady = self.scenario.steady_state
         for zone in self.cluster.zones:
-            for endpoint, reads, bound in (("writer", False, steady.write_success), ("reader", True, steady.read_success)):
+            for endpoint in self._asked:
+                reads = endpoint == "reader"
+                bound = steady.read_success if reads else steady.write_success
                 ok, asked = self.readings.success(f"probe-{zone}", "kept", endpoint, since, until, reads)
                 if not asked or ok / asked < bound:
                     return f"{ok} of {asked} probes of the {endpoint} in {zone} were ok"
         return ""
+
+    @property
+    def _asked(self) -> list[str]:
+        """What the probes' endpoints are for: `writer` and, where there is one, `reader`."""
+        return [role for role in ("writer", "reader") if with_role(self.topology.endpoint_names, role)]
 
     def _pass_time(self, until: int) -> None:
         wait_until(lambda: self.goes_on() and now_ns() >= until, (until - now_ns()) / SECOND_NS + 10, "time to pass")
@@ -162,7 +170,7 @@ class Measurement:
         limit = now_ns() + int(recovery.at_most_s * SECOND_NS)
         served = False
         while now_ns() < limit:
-            served = all(self.readings.stable(self.cluster.zones, recovery.stable_for_s, name) for name in ("writer", "reader"))
+            served = all(self.readings.stable(self.cluster.zones, recovery.stable_for_s, name) for name in self._asked)
             missing = self.topology.healthy(self.cluster)
             self.notes.write("cluster", now_ns(), healthy=missing is None, missing=missing)
             if served and missing is None:

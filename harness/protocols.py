@@ -319,9 +319,13 @@ class AddressPlan:
 class Topology(Protocol):
     """One system: its nodes, how they form a cluster, what clients connect to. Options are dataclass fields."""
 
-    zones: ClassVar[tuple[str, ...]]
-    endpoint_names: ClassVar[tuple[str, ...]]
     protocol: ClassVar[str]  # what its endpoints speak: `postgresql`, `redis`, …
+
+    @property
+    def zones(self) -> tuple[str, ...]: ...
+    @property
+    def endpoint_names(self) -> tuple[str, ...]:
+        """`writer` and, where there is one, `reader`; `writer:1`, `writer:2`, … where each shard has a writer of its own."""
 
     def nodes(self, plan: AddressPlan) -> Sequence[NodeSpec]: ...
     def form(self, cluster: Cluster, progress: Callable[[str], None]) -> None:
@@ -356,6 +360,14 @@ class Topology(Protocol):
         `protocol`, by which their client is chosen; `probe`, what that client is made with; `direct_port`, on which databases
         are asked directly; and `manager` (`speaks`, `host`, `port`) where the zone's member has one that can be asked.
         """
+
+
+@runtime_checkable
+class LogsInTogether(Protocol):
+    """A topology whose clients need more than one endpoint: they themselves know which node keeps what."""
+
+    def login_together(self, endpoints: Mapping[str, Endpoint]) -> Mapping[str, Any]:
+        """What a workload's sessions log in with, given all the endpoints of their zone as they reach them."""
 
 
 class Runtime(Protocol):

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from harness.clock import SECOND_NS, now_ns
+from harness.endpoints import role_of
 from harness.history import RAW, Array, Outcome, names_of, read_recording
 from harness.recording import State, whole_lines
 
@@ -99,7 +100,7 @@ class Readings:
         """How many operations intended from `since` to `until` were ok, of how many that were sent."""
         records, names = self.operations(process, since)
         records = records[(records["intended"] < until) & (records["outcome"] != Outcome.NOT_SENT)]
-        chosen = _coded(records["lane"], names, "lane", lane) & _coded(records["endpoint"], names, "endpoint", endpoint)
+        chosen = _coded(records["lane"], names, "lane", lane) & _leading(records["endpoint"], names, endpoint)
         chosen &= _coded(records["kind"], names, "kind", "read") == reads
         return int(np.sum(records["outcome"][chosen] == Outcome.OK)), int(np.sum(chosen))
 
@@ -114,15 +115,18 @@ class Readings:
         return True
 
     def last_ok(self, process: str, endpoint: str) -> int:
-        """When the last kept probe that was ok ended (ns, CLOCK_MONOTONIC); 0 when there is none."""
+        """When the last kept probe that was ok ended (ns, CLOCK_MONOTONIC); 0 when there is none.
+
+        Where each shard has such an endpoint, the one that has waited longest counts.
+        """
         records, names = self.operations(process, 0)
-        ended = records["ended"][_acknowledged(records, names, endpoint)]
-        return int(ended.max(initial=0))
+        each = _acknowledged(records, names, endpoint)
+        return min((int(records["ended"][chosen].max(initial=0)) for chosen in each), default=0)
 
     def errors(self, zone: str, since: int, endpoint: str = "writer") -> Counter[str]:
         """How the probes of a zone's client ended that were intended since then and were not ok: class → number."""
         records, names = self.operations(f"probe-{zone}", since)
-        chosen = _coded(records["endpoint"], names, "endpoint", endpoint) & (records["state"] == State.ENDED)
+        chosen = _leading(records["endpoint"], names, endpoint) & (records["state"] == State.ENDED)
         wrong = records["error"][chosen & (records["outcome"] != Outcome.OK)]
         return Counter(names.get("error", {}).get(int(code), "?") for code in wrong)
 
@@ -131,17 +135,23 @@ class Readings:
         longest = 0.0
         for zone in zones:
             records, names = self.operations(f"probe-{zone}", since)
-            ends = np.sort(records["ended"][_acknowledged(records, names, "writer")])
-            if len(ends) > 1:
-                longest = max(longest, float(np.diff(ends).max()) / SECOND_NS)
+            for chosen in _acknowledged(records, names, "writer"):
+                ends = np.sort(records["ended"][chosen])
+                if len(ends) > 1:
+                    longest = max(longest, float(np.diff(ends).max()) / SECOND_NS)
         return longest
 
 
-def _acknowledged(records: Array, names: Mapping[str, Mapping[int, str]], endpoint: str) -> Array:
-    """Which records are kept probes of an endpoint that were ok."""
+def _acknowledged(records: Array, names: Mapping[str, Mapping[int, str]], role: str) -> list[Array]:
+    """Which records are kept probes that were ok, of each endpoint with that role."""
     chosen: Array = (records["outcome"] == Outcome.OK) & (records["state"] == State.ENDED)
     chosen &= _coded(records["lane"], names, "lane", "kept")
-    return chosen & _coded(records["endpoint"], names, "endpoint", endpoint)
+    return [chosen & (records["endpoint"] == code) for code, name in names.get("endpoint", {}).items() if role_of(name) == role]
+
+
+def _leading(column: Array, names: Mapping[str, Mapping[int, str]], role: str) -> Array:
+    """Which records are of an endpoint with that role, be it one of several."""
+    return np.isin(column, [code for code, name in names.get("endpoint", {}).items() if role_of(name) == role])
 
 
 def _coded(column: Array, names: Mapping[str, Mapping[int, str]], of: str, word: str) -> Array:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import archive, calibration_kept, interrupts, judging, living, registry, runtimes
-from harness.clients import PROBES
+from harness.clients import probes_of
 from harness.clock import now_ns
 from harness.errors import HarnessError, UsageError, written_below
 from harness.layout import Plan, client_nodes, locust_ui_ports
@@ -221,7 +221,7 @@ def first_event(scenario: Scenario, topology: Topology, runtime: str, seed: int)
         "seed": seed,
         "runtime": runtime,
         "started_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
-        "probes": PROBES,
+        "probes": probes_of(topology),
         "versions": _own_versions(),
         "calibration": calibration_kept.of(runtime),
         **asked(scenario),

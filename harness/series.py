@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.clock import SECOND_NS
+from harness.endpoints import with_role
 from harness.history import NOTHING, History, Operations, Outcome, each_node
 from harness.intervals import cadence
 
@@ -163,7 +164,8 @@ def probe_strips(history: History, over: Windows) -> list[Strip]:
     """
     probes = history.operations.at(~history.operations.mask(lane="workload"))
     found = []
-    for endpoint in ("writer", "reader"):
+    named = [name for role in ("writer", "reader") for name in sorted(with_role(probes.names["endpoint"], role))]
+    for endpoint in named:
         for zone in history.zones:
             for lane in ("kept", "fresh"):
                 chosen = probes.where(endpoint=endpoint, zone=zone, lane=lane)

@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from harness.endpoints import role_of
 from harness.errors import TargetError, suggestion
 from harness.protocols import NodeSpec
 
@@ -199,7 +200,7 @@ def resolve(
     if target.zone:
         chosen = _zones(target.zone, specs, roles, rng)
         zones = tuple(zone for zone in zones if (zone in chosen) != target.outside)
-    links = tuple((zone, name) for zone in zones for name in endpoints if target.endpoint in (None, name))
+    links = tuple((zone, name) for zone in zones for name in endpoints if target.endpoint in (None, name, role_of(name)))
     if not links:
         raise TargetError(f"target '{target}' matched no link; endpoints: {', '.join(endpoints)}; {_seen(specs, roles)}")
     return Resolved(links=links)
@@ -245,7 +246,7 @@ def never_matches(target: Target, specs: Sequence[NodeSpec], zones: Sequence[str
     `specs`, `zones` and `endpoints` are all that the topology will have.
     """
     if isinstance(target, LinkTarget):
-        if target.endpoint not in (None, *endpoints):
+        if target.endpoint not in (None, *endpoints, *map(role_of, endpoints)):
             return f"the topology has no endpoint called '{target.endpoint}'{suggestion(str(target.endpoint), endpoints)}"
         return never_matches(target.zone, specs, zones, endpoints) if target.zone else None
     if isinstance(target, ZoneTarget) and target.of:

@@ -10,13 +10,15 @@ import numpy as np
 
 from harness.bounds import expectations, judge
 from harness.clock import SECOND_NS
+from harness.endpoints import role_of, shard_of
 from harness.history import NOTHING, Array, FinalReads, History, Mask, Operations, Outcome
-from harness.intervals import authorities
+from harness.intervals import authorities, shards_hit
 from harness.verdict import Finding, Measured, Verdict, count
 
 SETS = {"write": "ledger", "probe_write": "probe"}  # kind → the set that its values go into
 EVIDENCE_MAX = 20
 METRICS = ("lost_writes", "duplicated_writes", "resurrected_writes")
+ELSEWHERE = "lost_writes_elsewhere"
 
 
 @dataclass(frozen=True)
@@ -44,9 +46,12 @@ class Durability:
     Where each shard has a primary, what they hold together counts.
     An unknown write may be there or not; only an acknowledged one can be lost, only one that definitely failed can be
     resurrected. Without bounds in the scenario, no write may be lost and none applied twice.
+
+    `lost_writes_elsewhere` counts those of shards of which no fault and no change has hit a node, where it is known of a write
+    which shard it went to: of one that was asked of a node, or of a shard's own endpoint, it is.
     """
 
-    metrics: ClassVar[Mapping[str, str]] = dict.fromkeys(METRICS, "count")
+    metrics: ClassVar[Mapping[str, str]] = dict.fromkeys((*METRICS, ELSEWHERE), "count")
     after_final_reads: ClassVar[bool] = True  # nothing is lost for certain while clients still write
 
     def check(self, history: History) -> Finding:
@@ -61,6 +66,10 @@ class Durability:
             if (held := _held(history.final_reads, nodes, name)) is not None
         ]
         measured = {metric: _measure(metric, compared) for metric in METRICS}
+        if spared := set(history.shards.values()) - shards_hit(history):
+            by_shard = _lost_by_shard(history, compared)
+            lost_of = {shard: count(by_shard[shard]) for shard in sorted(spared & by_shard.keys())}
+            measured[ELSEWHERE] = count(sum(by_shard[shard] for shard in lost_of), lost_of)
         verdict, sentences = judge(measured, expectations(history, self.metrics, lost_writes=0, duplicated_writes=0))
         acknowledged = sum(len(one.acknowledged) for one in compared)
         lost = sum(len(one.lost) for one in compared)
@@ -169,6 +178,18 @@ def _measure(metric: str, compared: Sequence[Compared]) -> Measured:
             by[zone] = by.get(zone, 0) + int((zones == zone).sum())
     total = sum(len(_found(metric, one)) for one in compared)
     return count(total, {name: count(number) for name, number in by.items()})
+
+
+def _lost_by_shard(history: History, compared: Sequence[Compared]) -> dict[str, int]:
+    """How many writes each shard has lost, of those of which it is known that they went there."""
+    found = dict.fromkeys(history.shards.values(), 0)
+    for one in compared:
+        for endpoint in _operations(one, "lost_writes", one.lost).words("endpoint"):
+            node_or_shard = shard_of(str(endpoint))
+            shard = history.shards.get(node_or_shard) if role_of(str(endpoint)) == "node" else node_or_shard
+            if shard in found:
+                found[str(shard)] += 1
+    return found
 
 
 def _operations(one: Compared, metric: str, values: Array) -> Operations:

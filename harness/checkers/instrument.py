@@ -10,6 +10,7 @@ import numpy as np
 
 from harness.bounds import expectations, judge, show
 from harness.clock import MILLISECOND_NS, SECOND_NS
+from harness.endpoints import shard_of, with_role
 from harness.history import NOTHING, Array, History, Operations
 from harness.intervals import cadence, resolution_s, timing
 from harness.intervals import measured as measured_part
@@ -34,8 +35,14 @@ class Instrument:
     stolen_share: float = 0.25
 
     def check(self, history: History) -> Finding:
-        probes = measured_part(history, history.operations.where(lane="kept", endpoint="writer").writes)
-        zones = {zone: part for zone in sorted(set(probes.names["zone"])) if len(part := probes.where(zone=zone))}
+        probes = measured_part(history, history.operations.where(lane="kept").writes)
+        writers = sorted(with_role(probes.names["endpoint"], "writer"))
+        zones = {
+            f"{zone} of {shard}" if (shard := shard_of(writer)) else zone: part
+            for zone in sorted(set(probes.names["zone"]))
+            for writer in writers
+            if len(part := probes.where(zone=zone, endpoint=writer))
+        }
         lateness = {zone: _p99(_lateness(part)) for zone, part in zones.items()}
         on_time = {zone: self._on_time(history, part) for zone, part in zones.items()}
         resolution = {zone: exactly(resolution_s(part), "s") for zone, part in zones.items()}

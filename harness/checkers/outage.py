@@ -9,10 +9,11 @@ from typing import Any, ClassVar
 from harness.bounds import expectations, judge, show, worst
 from harness.clock import SECOND_NS
 from harness.history import History
-from harness.intervals import Gap, Lane, lanes
+from harness.intervals import Gap, Lane, lanes, shards_hit
 from harness.verdict import Finding, Measured, Verdict, between
 
 ENDPOINTS = {"write_outage": ("writer", False), "read_outage": ("reader", True)}
+ELSEWHERE = "write_outage_elsewhere"
 EVIDENCE_MAX = 50
 
 
@@ -22,16 +23,22 @@ class Outage:
 
     The headline is the worst zone's kept connection; `by` has every lane (`az-a kept`, `az-a fresh`) and the sum of
     its outages (`az-a kept total`). Without any outage the value is 0, and the upper bound the longest gap.
+
+    Where each shard has a writer of its own, the headline is the worst shard's, and `by` says whose each lane is
+    (`az-a kept of 2`). `write_outage_elsewhere` is then the worst of those shards of which nothing was hit.
     """
 
-    metrics: ClassVar[Mapping[str, str]] = {"write_outage": "s", "read_outage": "s"}
+    metrics: ClassVar[Mapping[str, str]] = {"write_outage": "s", "read_outage": "s", ELSEWHERE: "s"}
 
     def check(self, history: History) -> Finding:
         found = {metric: lanes(history, endpoint, reads) for metric, (endpoint, reads) in ENDPOINTS.items()}
         measured = {metric: _headline(seen) for metric, seen in found.items()}
+        spared = {lane.shard for lane in found["write_outage"] if lane.shard} - shards_hit(history)
+        if spared:
+            measured[ELSEWHERE] = _headline([lane for lane in found["write_outage"] if lane.shard in spared])
         verdict, sentences = judge(measured, expectations(history, self.metrics))
         unusable = [lane.unusable for seen in found.values() for lane in seen if lane.lane == "kept" and lane.unusable]
-        said = sentences or [f"{metric} {_show(metric, found[metric], one)}" for metric, one in measured.items()]
+        said = sentences or [f"{metric} {_show(metric, seen, measured[metric])}" for metric, seen in found.items()]
         return Finding(
             "outage",
             worst([verdict, *(Verdict.UNKNOWN for _ in unusable)]),

@@ -21,6 +21,7 @@ PROGRAMS: dict[str, tuple[str, ...]] = {
     "raft": ("patroni_raft_controller",),
     "etcd": ("etcd",),
     "haproxy": ("haproxy",),
+    "memcached": ("memcached",),
     "toxiproxy": (),
     "client": (),
 }

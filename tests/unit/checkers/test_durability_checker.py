@@ -180,3 +180,16 @@ def test_without_named_authorities_each_shard_must_be_left_with_one_primary() ->
     made.role(29, "r-1a", "primary").role(29, "r-1b", "replica").role(29, "r-2b", "replica")
     assert "of each shard" in judged(made).summary
     assert judged(made.role(30, "r-2b", "primary")).verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize(("kept", "elsewhere"), [([1, 2], 0), ([1], 1)])
+def test_what_is_lost_of_a_shard_that_was_not_hit_is_told_apart(kept: list[int], elsewhere: int) -> None:
+    nodes = [{"name": f"mc-{n}", "zone": "az-a", "role": "database", "shard": f"mc-{n}"} for n in (1, 2)]
+    made = Run(topology={"name": "t", "zones": ["az-a"], "nodes": nodes}, sets={"probe_write": "probe"})
+    made.fault(10, 12, hit=("mc-1",)).event(31, "authority", nodes=["mc-1", "mc-2"])
+    for value, endpoint in enumerate(("writer:mc-2", "node:mc-2", "writer:mc-1"), 1):
+        made.operation(value, value=value, kind="probe_write", endpoint=endpoint)
+    finding = judged(made.final("mc-1", probe=()).final("mc-2", probe=kept).expect("lost_writes", max=9))
+    assert found(finding, "lost_writes").value == 1 + elsewhere
+    assert found(finding, "lost_writes_elsewhere").value == elsewhere
+    assert found(finding, "lost_writes_elsewhere").by["mc-2"].value == elsewhere

@@ -231,3 +231,27 @@ def test_a_late_answer_that_was_ok_ends_nothing_when_a_later_probe_failed() -> N
     run = Run().probes(stop=10).operation(10, UNKNOWN, takes=0.1, answered=12, lane="kept", error=LATE_OK)
     _, upper = bounds(found(judged(run.operation(12.1, FAILED, lane="kept").probes(start=12.2)), "write_outage"))
     assert upper == pytest.approx(2.222)
+
+
+def sharded() -> Run:
+    """Two shards, each with a writer of its own; the first one's node was hit."""
+    nodes = [{"name": f"mc-{n}", "zone": "az-a", "role": "database", "shard": f"mc-{n}"} for n in (1, 2)]
+    made = Run(topology={"name": "t", "zones": ["az-a"], "nodes": nodes}).fault(10, 12, hit=("mc-1",))
+    return made.probes((10, 12), endpoint="writer:mc-1")
+
+
+def test_the_worst_shard_is_the_headline_and_what_was_not_hit_is_told_apart() -> None:
+    finding = judged(sharded().probes(endpoint="writer:mc-2").expect("write_outage_elsewhere", max=0.5))
+    assert bounds(found(finding, "write_outage"))[0] > 1.8
+    assert set(found(finding, "write_outage").by) == {"az-a kept of mc-1", "az-a kept of mc-2"}
+    assert found(finding, "write_outage_elsewhere").value == 0
+    assert finding.verdict is Verdict.PASS
+
+
+def test_an_outage_of_a_shard_that_was_not_hit_fails_a_bound_on_it() -> None:
+    finding = judged(sharded().probes((10, 11.5), endpoint="writer:mc-2").expect("write_outage_elsewhere", max=0.5))
+    assert finding.verdict is Verdict.FAIL
+
+
+def test_without_shards_there_is_no_elsewhere_and_a_bound_on_it_is_unknown() -> None:
+    assert judged(Run().probes().expect("write_outage_elsewhere", max=1)).verdict is Verdict.UNKNOWN

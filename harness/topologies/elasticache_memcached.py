@@ -1,0 +1,141 @@
+"""What does ElastiCache for Memcached promise, on nodes of which none knows another?
+
+Each node keeps the keys that clients look for there: its part of the keys is a shard of one node, without a replica. The clients
+themselves hash keys onto nodes, so there is no endpoint that leads to all of them: each node has its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, ClassVar
+
+from harness.clock import wait_until
+from harness.endpoints import shard_of
+from harness.protocols import AddressPlan, Cluster, Command, Endpoint, Greeting, Limits, Node, NodeSpec, Paths
+from harness.topologies._node_types import node_type
+from harness.witnesses import LOOK
+
+PORT = 11211
+NODES_MAX = 40  # as the service has it
+MEMORY_MB = 64  # for items, of a node without a type: as Memcached has it
+VERSION = b"version\r\n"
+
+
+@dataclass(frozen=True)
+class ElasticacheMemcached:
+    """Memcached on `node_count` nodes (1 to 40) over three zones, without replication; clients hash keys consistently (ketama).
+
+    `node_type` gives every node its memory and CPU (`cache.m.large`, …; without one it keeps 64 MB of items, and has no limit);
+    what finds no room there takes the place of what was used least recently. A client leaves out a node that does not answer it,
+    and looks for its keys on the others, for `dead_for`; with 0s it never does.
+    """
+
+    zones: ClassVar[tuple[str, ...]] = ("az-a", "az-b", "az-c")
+    protocol: ClassVar[str] = "memcached"
+
+    node_count: int = 3
+    node_type: str = ""
+    dead_for_s: float = 0
+
+    _specs: dict[str, NodeSpec] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.node_count <= NODES_MAX:
+            raise ValueError(f"{self.node_count} nodes; a Memcached cluster has 1 to {NODES_MAX}")
+        if self.node_type:
+            node_type(self.node_type)
+
+    # --- layout ---
+
+    def nodes(self, plan: AddressPlan) -> Sequence[NodeSpec]:
+        return [self.node(number, plan) for number in range(1, self.node_count + 1)]
+
+    def node(self, number: int, plan: AddressPlan) -> NodeSpec:
+        """The node of that number, from 1; the zones take turns."""
+        name, zone = f"mc-{number}", plan.zones[(number - 1) % len(plan.zones)]
+        limits = node_type(self.node_type).limits if self.node_type else Limits()
+        spec = NodeSpec(
+            name, zone, "memcached", "database", plan.take(zone), self._server, greeting=Greeting(PORT, VERSION),
+            unprivileged=True, in_memory=True, limits=limits, shard=name,
+        )  # fmt: skip
+        self._specs[name] = spec
+        return spec
+
+    def _server(self, paths: Paths) -> Command:
+        del paths  # it writes no file
+        memory_mb = node_type(self.node_type).maxmemory_mb if self.node_type else MEMORY_MB
+        # Where a node's server would run as root, it wants to be told that this is meant.
+        argv = ("memcached", "-u", "root", "-l", "0.0.0.0", "-p", str(PORT), "-U", "0", "-m", str(memory_mb), "-t", "2")
+        return Command(argv)
+
+    @property
+    def endpoint_names(self) -> tuple[str, ...]:
+        return tuple(f"writer:mc-{number}" for number in range(1, self.node_count + 1))
+
+    def endpoints(self, zone: str) -> Mapping[str, Endpoint]:
+        named = {name: self._specs[shard_of(name)].address for name in self.endpoint_names}
+        return {name: Endpoint(name, address, PORT, VERSION) for name, address in named.items()}
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        return {}
+
+    def dsn(self, host: str, port: int) -> str:
+        return f"memcached://{host}:{port}"
+
+    def login(self, host: str, port: int) -> Mapping[str, Any]:
+        return {"protocol": self.protocol, "host": host, "port": port, "servers": [[host, host, port]]}
+
+    def login_together(self, endpoints: Mapping[str, Endpoint]) -> Mapping[str, Any]:
+        servers = [[shard_of(name), one.host, one.port] for name, one in endpoints.items()]
+        first = next(iter(endpoints.values()))
+        return {**self.login(first.host, first.port), "servers": servers, "dead_s": self.dead_for_s}
+
+    def client_config(self, zone: str) -> Mapping[str, Any]:
+        return {"protocol": self.protocol, "probe": {}, "direct_port": PORT}
+
+    # --- forming ---
+
+    def form(self, cluster: Cluster, progress: Callable[[str], None]) -> None:
+        progress("starting Memcached")
+        members = _members(cluster)
+        with ThreadPoolExecutor(len(members)) as pool:
+            list(pool.map(lambda node: node.start(), members))
+        missing = [""]
+
+        def all_answer() -> bool:
+            missing[0] = self.healthy(cluster) or ""
+            return not missing[0]
+
+        wait_until(all_answer, 30, "every node to answer", every_s=0.1, told=lambda: missing[0])
+
+    def healthy(self, cluster: Cluster) -> str | None:
+        silent = [name for name, role in self.roles(cluster).items() if role != "primary"]
+        return f"{', '.join(silent)} does not answer" if silent else None
+
+    def roles(self, cluster: Cluster) -> Mapping[str, str]:
+        """A node that answers is the only one that keeps its part of the keys, so it is that part's primary."""
+        members = _members(cluster)
+        with ThreadPoolExecutor(len(members)) as pool:
+            said = pool.map(partial(_greeted, cluster), members)
+        return {
+            node.spec.name: "primary" if answer == "answers" else "silent" for node, answer in zip(members, said, strict=True)
+        }
+
+    def versions(self, cluster: Cluster) -> Mapping[str, str]:
+        return {"memcached": _members(cluster)[0].run("memcached", "-V").out.strip()}
+
+    def rejoin_way(self, log: str) -> str | None:
+        return None
+
+
+def _members(cluster: Cluster) -> list[Node]:
+    return [node for node in cluster.nodes.values() if node.spec.server == "memcached"]
+
+
+def _greeted(cluster: Cluster, node: Node) -> str:
+    spec = node.spec
+    return cluster.client(spec.zone).run(*LOOK, "greet", spec.address, str(PORT), VERSION.hex(), "1").out.strip()
