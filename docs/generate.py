@@ -18,6 +18,7 @@ from typing import Any
 import click
 
 from harness import (
+    catalogue,
     cli,
     conditions,
     errors,
@@ -74,6 +75,7 @@ METRICS = {
     "corrected_p99": "99th percentile of the same operations and of those never sent, from their intended start",
     "role_changes": "how often a node became primary, from the steady state on",
     "unplanned_role_changes": "how often a node became primary without a fault that could have caused it",
+    "setup": "from the moment at which no node was there until every member said that it was well",
     "probes_on_time": "share of the scheduled probes that started within 10 ms of their time, in the worst zone",
     "resolution": "how far an outage's length can be off, up or down: the probes' cadence and the p99.9 of their usual latency",
     "probe_lateness_p99": "99th percentile of how late scheduled probes started",
@@ -85,7 +87,8 @@ KEYS = {
     "max_runtime": "how long a run may take once its cluster is formed; then it is ended: everything is healed, and the"
     " verdict is UNKNOWN",
     "abort_if": "what a run must not come to, see [abort_if](#abort_if)",
-    "claim": "the claims that it puts to the test: `{id: rds.failover, because: …}` or a list; reports say so",
+    "claim": "the [claims](claims.md) that it puts to the test: `{id: rds.failover, because: …, metrics: [write_outage]}` or a"
+    " list; each rests on the bounds of its `metrics`, without them on the whole verdict",
 }
 FAULT_KEYS = {
     "target": "whom it hits, see [targets](#targets)",
@@ -113,6 +116,7 @@ def pages() -> dict[str, str]:
         "report-folder.md": _report_folder,
         "commands.md": _commands,
         "fixtures.md": _fixtures,
+        "claims.md": _claims,
     }
     return {name: HEAD + "\n".join(write()).rstrip() + "\n" for name, write in made.items()}
 
@@ -397,6 +401,21 @@ def _command(heading: str, command: click.Command) -> Iterator[str]:
             below = command.get_command(context, name)
             assert below is not None, "what is listed is there"
             yield from _command(f"#{heading} {command.name}", below)
+
+
+# --- claims.md -------------------------------------------------------------------------------------------------
+
+
+def _claims() -> Iterator[str]:
+    yield "# Claims\n"
+    yield "What the services promise that the topologies are shaped after. A scenario names the claims that it tests, and"
+    yield "`harness claims` says which of them held: [how to test a claim](../how-to/test-a-claim.md). What others have published"
+    yield "is quoted for comparison: absolute seconds of other machines are no bound here.\n"
+    for group in catalogue.groups():
+        yield f"## {group.title}\n"
+        yield f"`--only {group.system}` means all groups of this system, `--only {group.word}` this one.\n"
+        rows = [(f"`{claim.id}`", claim.says, claim.shown, claim.published) for claim in group.claims]
+        yield from _table(("claim", "what it says", "how a run shows it", "published"), rows)
 
 
 # --- fixtures.md -------------------------------------------------------------------------------------------------

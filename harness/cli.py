@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from harness.verdict import Verdict
 
 SUFFIXES = (".yaml", ".yml")
+WIDE = 160  # columns of a table that nobody's terminal bounds
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -153,7 +154,14 @@ def run(paths: Sequence[Path], runtime: str, reports: Path, seed: int | None, lo
       harness run scenarios/rds_multi_az/writer_crash.yaml
       harness run scenarios/rds_multi_az --runtime docker --reports out --seed 42
     """
-    scenarios = _load_all(paths)
+    ended = _run_each(_load_all(paths), runtime, reports, seed, locust_ui)
+    return max((end.code for end in ended), key=BY_BADNESS.index)
+
+
+def _run_each(
+    scenarios: Sequence[Scenario], runtime: str, reports: Path, seed: int | None, locust_ui: bool = False
+) -> list[_Ended]:
+    """Runs one after the other, whatever becomes of each, until the user wants no further one; a table sums them up."""
     drawn = random.randrange(2**32) if seed is None else seed
     ended: list[_Ended] = []
     for scenario in scenarios:
@@ -164,7 +172,7 @@ def run(paths: Sequence[Path], runtime: str, reports: Path, seed: int | None, lo
         _sum_up(ended)
     if left := len(scenarios) - len(ended):
         complain(f"interrupted: {left} {'scenarios were' if left > 1 else 'scenario was'} not run")
-    return max((end.code for end in ended), key=BY_BADNESS.index)
+    return ended
 
 
 def _run_one(scenario: Scenario, runtime: str, reports: Path, seed: int, locust_ui: bool) -> _Ended:
@@ -232,6 +240,60 @@ def _files(paths: Iterable[Path]) -> Iterator[Path]:
         if not found:
             raise UsageError(f"{path}: no scenario below this folder (no *.yaml)")
         yield from found
+
+
+@cli.command(
+    epilog="Exit codes: 0 when the table is there, whatever it says; with --run 3 when a scenario could not tell, 2 or 4 when one"
+    " could not be run; 2 for input that cannot be used."
+)
+@click.argument("paths", metavar="[FILE|FOLDER]...", nargs=-1, type=click.Path(path_type=Path))
+@click.option(
+    "--only",
+    metavar="WORD",
+    multiple=True,
+    help="A claim's id (rd.failover), a group of them (rd) or a system (elasticache); repeatable.",
+)
+@click.option(
+    "--run", "first", is_flag=True, help="First run every scenario that tests one of them, whatever becomes of the others."
+)
+@click.option("--write", is_flag=True, help="Write the table to DIR/claims.md and DIR/claims.html, too.")
+@_RUNTIME
+@_reports_below("DIR/<scenario>/<time>/ for a run; the table tells of the runs below it")
+@_SEED
+def claims(
+    paths: Sequence[Path], only: Sequence[str], *, first: bool, write: bool, runtime: str, reports: Path, seed: int | None
+) -> int:
+    """Says which promises of the services held here: claim, what was measured, verdict, run.
+
+    Scenario files name the claims that they test; those of the folder `scenarios` are read unless others are given. Of each
+    scenario the newest run below DIR that can be trusted counts, on each runtime, or on that of --runtime alone. A claim holds
+    when every bound that a scenario ties to it held, and is refuted when one was surely broken: it stays with its figure.
+
+    \b
+    Examples:
+      harness claims
+      harness claims --only elasticache --run --runtime local --write
+    """
+    from rich.console import Console
+
+    from harness import claims as told
+    from harness.reporters import _claims
+
+    scenarios = _load_all(paths or [Path("scenarios")])
+    codes = [0]
+    if first:
+        wanted = told.claimed_by(scenarios, only)
+        ended = _run_each(wanted, runtime, reports, seed)
+        codes += [0 if end.code == 1 else end.code for end in ended]  # what a run refuted, it told
+    table = told.table(scenarios, reports, only, "" if runtime == "auto" else runtime)
+    terminal = Console()
+    terminal = terminal if terminal.is_terminal else Console(width=WIDE)
+    terminal.print(_claims.grid(table))
+    for problem in table.unread:
+        complain(problem)
+    for file in told.write(table, reports) if write else ():
+        click.echo(str(file))
+    return max(codes, key=BY_BADNESS.index)
 
 
 # --- what runs left -------------------------------------------------------------------------------------------

@@ -57,6 +57,7 @@ METRICS = {
     "locust_p99": ("Locust's p99", "what the load generator itself shows: what was never sent is left out"),
     "corrected_p99": ("p99 by intended start", "of the same operations, and of those that were never sent"),
     "role_changes": ("Role changes", "how often another node became primary"),
+    "setup": ("Setup", "from no node until every member said that it was well"),
     "resolution": ("Resolution", "how far an outage's length can be off, up or down, by how the probes asked"),
     "unplanned_role_changes": ("Unplanned role changes", "a new primary without a fault that could cause it"),
 }
@@ -193,21 +194,22 @@ def expectations(result: Plain) -> list[Bounded]:
     """The scenario's bounds beside what was measured, in the scenario's order."""
     known = metrics(result)
     rows = []
-    for expected in _expected(result):
+    for expected in expected_of(result):
         measured = during(known.get(expected.metric, Measured(None, "")), expected.during)
         bound, verdict = bound_text(expected, measured.unit), judge(known, [expected])[0].value
         rows.append(Bounded(expected.metric, bound, value(measured), bounds(measured), expected.because or "", verdict))
     return rows
 
 
-def _expected(result: Plain) -> list[Expectation]:
+def expected_of(result: Plain) -> list[Expectation]:
+    """The bounds that the scenario set, in its order."""
     return [Expectation(**{name: line.get(name) for name in EXPECTED}) for line in result.get("expect") or ()]
 
 
 def cards(result: Plain) -> list[Card]:
     """The headline figures: what every reader asks, and whatever the scenario bounds."""
     known = metrics(result)
-    expected = _expected(result)
+    expected = expected_of(result)
     of_metric = {name: finding["verdict"] for finding in result["findings"] for name in finding["measured"]}
     names = [name for name in dict.fromkeys((*HEADLINE, *(one.metric for one in expected))) if name in known]
     return [_card(name, known, [one for one in expected if one.metric == name], of_metric[name]) for name in names]

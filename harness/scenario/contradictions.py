@@ -10,7 +10,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-from harness import conditions, registry, targets
+from harness import catalogue, conditions, registry, targets
 from harness.bounds import RUNS_AT_LEAST
 from harness.errors import UsageError, suggestion
 from harness.layout import Plan, client_nodes
@@ -50,6 +50,24 @@ def contradictions_in(scenario: Scenario, folder: Path) -> Iterator[Contradictio
     yield from _of_topology(scenario, folder)
     yield from _of_guards(scenario)
     yield from _of_repeat(scenario)
+    yield from _of_claims(scenario)
+
+
+def _of_claims(scenario: Scenario) -> Iterator[Contradiction]:
+    """Claims that nobody makes, and claims that no run of this could show to be false."""
+    bounded = dict.fromkeys(bound.metric for bound in scenario.expect)
+    ids = [claim.id for claim in scenario.claims]
+    for index, claim in enumerate(scenario.claims):
+        at: Steps = ("claim", index)
+        if problem := catalogue.missing(claim.id):
+            yield (*at, "id"), False, problem
+        elif claim.id in ids[:index]:
+            yield (*at, "id"), False, f"{claim.id} is put to the test already, by claim {ids.index(claim.id) + 1} of this file"
+        if not bounded:
+            yield at, False, "nothing is expected, so no run could show it false; write expect: {write_outage: {max: 35s}}"
+        for place, metric in enumerate(claim.metrics if bounded else ()):
+            if metric not in bounded:
+                yield (*at, "metrics", place), False, f"nothing is expected of '{metric}'{suggestion(metric, bounded)}"
 
 
 def _sort(plan: Planned) -> str:

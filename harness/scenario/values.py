@@ -175,10 +175,14 @@ class Expectation:
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim that the scenario tests, by its id in a catalogue of them, and why what it expects would show that."""
+    """A claim of the catalogue that the scenario tests, and why what it expects would show that.
+
+    It holds when the bounds on `metrics` hold; without any it takes the verdict of the whole run.
+    """
 
     id: Claimed
     because: NotEmpty
+    metrics: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -362,9 +362,11 @@ def test_a_locust_file_brings_a_driver_of_its_own(tmp_path: Path, monkeypatch: p
 
 @pytest.mark.parametrize("many", [False, True])
 def test_a_scenario_names_what_it_puts_to_the_test(tmp_path: Path, many: bool) -> None:
-    claim = "{id: rds.failover, because: its bound is the published one}"
+    claim = "{id: rds.failover, because: its bound is the published one, metrics: [write_outage]}"
     path = tmp_path / "one.yaml"
-    path.write_text(f"title: x\ntopology: rds-multi-az\nworkload: ledger\nclaim: {f'[{claim}]' if many else claim}\n")
-    told = scenario.load(path)
-    assert [(one.id, one.because) for one in told.claims] == [("rds.failover", "its bound is the published one")]
-    assert scenario.as_run(told)["claims"] == [{"id": "rds.failover", "because": "its bound is the published one"}]
+    asked = f"title: x\ntopology: rds-multi-az\nworkload: ledger\nclaim: {f'[{claim}]' if many else claim}\n"
+    path.write_text(f"{asked}expect: {{write_outage: {{max: 35s}}}}\n")
+    [told] = scenario.load(path).claims
+    assert (told.id, told.because, told.metrics) == ("rds.failover", "its bound is the published one", ("write_outage",))
+    [kept] = json.loads(json.dumps(scenario.as_run(scenario.load(path))["claims"]))
+    assert kept == {"id": "rds.failover", "because": "its bound is the published one", "metrics": ["write_outage"]}
