@@ -56,6 +56,8 @@ METRICS = {
     "lost_writes": "writes that were acknowledged, and are gone",
     "duplicated_writes": "writes that were sent once, and are there more than once",
     "resurrected_writes": "writes that were refused, and are there all the same",
+    "lost_sessions": "sessions that were acknowledged, neither logged out nor expired, and are gone",
+    "resurrected_sessions": "sessions that were logged out or had to expire, and were there all the same",
     "split_brain": "time in which two nodes acknowledged writes",
     "zombie_writes": "writes that a node acknowledged to its prober after another one had become primary",
     "availability": "share of the intended operations that were acknowledged within their deadline",

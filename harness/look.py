@@ -57,8 +57,23 @@ def http(host: str, port: int, path: str, timeout_s: float, posted: str = "") ->
         connection.close()
 
 
+def talk(host: str, port: int, send: bytes, timeout_s: float) -> str:
+    """All that is answered to `send` and to its end, until the other side ends, too; empty when nothing was."""
+    heard = b""
+    try:
+        with socket.create_connection((host, port), timeout_s) as connection:
+            connection.settimeout(timeout_s)
+            connection.sendall(send)
+            connection.shutdown(socket.SHUT_WR)
+            while more := connection.recv(65_536):
+                heard += more
+    except OSError:
+        pass  # what was heard before counts
+    return heard.decode("utf-8", "replace")
+
+
 def main(argv: list[str]) -> int:
-    """`greet|delay HOST PORT HEX TIMEOUT_S`, `http HOST PORT PATH TIMEOUT_S`, `post HOST PORT PATH TIMEOUT_S JSON`.
+    """`greet|delay|talk HOST PORT HEX TIMEOUT_S`, `http HOST PORT PATH TIMEOUT_S`, `post HOST PORT PATH TIMEOUT_S JSON`.
 
     Prints the answer; that to `post` begins with its HTTP status, which is 0 when nobody answered.
     """
@@ -70,6 +85,8 @@ def main(argv: list[str]) -> int:
             print(" ".join(f"{ms:.3f}" for ms in delay_ms(host, int(port), bytes.fromhex(what), float(timeout))))
         except OSError:
             print()
+    elif question == "talk":
+        print(talk(host, int(port), bytes.fromhex(what), float(timeout)))
     elif question == "http":
         status, body = http(host, int(port), what, float(timeout))
         print(body if status else "")

@@ -58,7 +58,9 @@ class Measurement:
             self.scenario.recovery.stable_for_s, self.progress, _loop_s(self.topology) if self.dephased else 0,
         )  # fmt: skip
         # On a cluster that lives on, a node's log tells of earlier measurements too.
-        self._logged = {name: len(node.logs()) for name, node in self._of("database", "router")} if self.session else {}
+        self._logged = (
+            {name: len(node.logs()) for name, node in self._of("database", "manager", "router")} if self.session else {}
+        )
         shards = {name: node.spec.shard for name, node in self._of("database")}
         self.guards = Guards(self.scenario, self.cluster.zones, self.readings, shards=shards)
 
@@ -204,7 +206,7 @@ class Measurement:
         """What managers and routers wrote down, put on this run's clock; what came before the first operation is no matter."""
         topology = self.topology
         if isinstance(topology, KeepsRecords):
-            for name, node in self._of("database"):
+            for name, node in self._of(topology.recorded_by):
                 self._note_told(name, node, topology.records)
         if isinstance(topology, KeepsRoutes):
             for name, node in self._of("router"):

@@ -509,10 +509,12 @@ class ManagerRecord:
 
 @runtime_checkable
 class KeepsRecords(Protocol):
-    """A topology whose manager writes down how a failover went."""
+    """A topology whose manager writes down how a failover went: in the logs of the nodes whose role is `recorded_by`."""
+
+    recorded_by: ClassVar[str]
 
     def records(self, log: str, zone: tzinfo) -> Iterable[ManagerRecord]:
-        """What a database node's log tells of failovers; `zone` is that of its clock."""
+        """What such a node's log tells of failovers; `zone` is that of its clock."""
 
 
 @runtime_checkable

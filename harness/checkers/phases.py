@@ -134,6 +134,7 @@ def _recorded(history: History, zone: str, since: int, until: int) -> Iterator[B
     promoted = next((event for event in reversed(told) if event["what"] == "promoted"), None)
     if promoted is None:
         return
+    new = promoted.data.get("about") or promoted["node"]  # a manager of its own speaks about another node
     its = [event for event in told if event["node"] == promoted["node"] and event.at <= promoted.at]
     elected = [event for event in its if event["what"] == "elected"]
     # Others look for a leader, too: a primary that was cut off does so long before anybody can take its place.
@@ -141,7 +142,7 @@ def _recorded(history: History, zone: str, since: int, until: int) -> Iterator[B
     routed = [
         event
         for event in told
-        if event["what"] == "routed" and event["about"] == promoted["node"] and history.node_zone(event["node"]) == zone
+        if event["what"] == "routed" and event["about"] == new and history.node_zone(event["node"]) == zone
     ]
     for event in [*detected[:1], *elected[-1:], promoted, *routed[-1:]]:
         error = float(event["error_s"]) * SECOND_NS

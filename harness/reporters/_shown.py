@@ -41,6 +41,8 @@ METRICS = {
     "lost_writes": ("Lost writes", "acknowledged to a client, and gone afterwards"),
     "duplicated_writes": ("Duplicated writes", "there more than once"),
     "resurrected_writes": ("Resurrected writes", "answered with a failure, but there"),
+    "lost_sessions": ("Lost sessions", "acknowledged, not ended, and gone"),
+    "resurrected_sessions": ("Resurrected sessions", "ended, and seen again"),
     "split_brain": ("Split brain", "time in which two nodes acknowledged writes"),
     "zombie_writes": ("Zombie writes", "acknowledged by a node after another one had become primary, as the probes saw it"),
     "availability": ("Availability", "share of intended operations that were ok within their deadline"),

@@ -29,7 +29,7 @@ DOCKERFILES = PACKAGE / "images"
 REPOSITORY = "failover-harness"
 OFFICIAL_TOXIPROXY = "ghcr.io/shopify/toxiproxy:2.12.0"
 IMAGE_PYTHON = "3.13"  # of Debian trixie, on which the client image is based
-FAMILIES = ("etcd", "postgres", "haproxy", "memcached", "packets")
+FAMILIES = ("etcd", "postgres", "haproxy", "memcached", "redis", "valkey", "packets")
 # What never runs in a client node; leaving it out keeps the client image from changing with it.
 _HOST_ONLY = ("images", "runtimes", "reporters", "checkers", "topologies", "faults", "scenario")
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from harness.protocols import ManagerRecord
 
 # Its log format `timed`: a level, and a time with microseconds and time zone.
-_UP = re.compile(r"^<\d>(?P<at>\S+) (?P<said>Server (?P<endpoint>[^/ ]+)/(?P<server>\S+) is UP, .*)$")
+_UP = re.compile(r"^<\d>(?P<at>\S+) (?P<said>Server (?P<endpoint>[^/ ]+)/(?P<server>\S+) is UP(?:,| via) .*)$")
 
 
 def routed(log: str, endpoint: str) -> Iterator[ManagerRecord]:

@@ -46,6 +46,7 @@ class RdsMultiAz:
     zones: ClassVar[tuple[str, ...]] = ("az-a", "az-b", "az-c")
     endpoint_names: ClassVar[tuple[str, ...]] = ("writer", "reader")
     protocol: ClassVar[str] = PROTOCOL
+    recorded_by: ClassVar[str] = "database"  # Patroni and its PostgreSQL are one node's
 
     replication: Literal["synchronous", "asynchronous"] = "synchronous"
     strict: bool = False

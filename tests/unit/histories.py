@@ -71,6 +71,7 @@ class Run:
         late: float = 0,
         answered: float | None = None,
         value: int = NOTHING,
+        key: int = NOTHING,
         zone: str = "az-a",
         lane: str = "workload",
         kind: str = "write",
@@ -82,7 +83,7 @@ class Run:
         started = NOTHING if outcome is NOT_SENT else ns(at + late)
         self.rows.append(
             {
-                "key": NOTHING,
+                "key": key,
                 "value": value,
                 "intended": ns(at),
                 "started": started,
