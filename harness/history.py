@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.errors import UsageError
-from harness.recording import HEADER, MAGIC, NOTHING, RECORD, Outcome, State, read_lines
+from harness.recording import HEADER, MAGIC, NOTHING, RECORD_BYTES, Outcome, read_lines
 
 __all__ = ["NOTHING", "Event", "FaultRecord", "FinalReads", "History", "Operations", "Outcome", "Witnessed", "read"]
 
@@ -34,12 +34,12 @@ Mask = npt.NDArray[np.bool_]
 
 RAW = np.dtype(
     [
-        ("key", "<i8"), ("value", "<i8"), ("intended", "<i8"), ("started", "<i8"), ("ended", "<i8"), ("answered", "<i8"),
-        ("client", "<u4"), ("payload", "<u4"),
-        ("state", "u1"), ("outcome", "u1"), ("lane", "u1"), ("kind", "u1"), ("endpoint", "<u2"), ("error", "<u2"),
+        ("key", "<i8"), ("value", "<i8"), ("intended", "<i8"), ("started", "<i8"), ("client", "<u4"), ("payload", "<u4"),
+        ("endpoint", "<u2"), ("lane", "u1"), ("kind", "u1"), ("begun", "u1"),
+        ("error", "<u2"), ("outcome", "u1"), ("ended", "<i8"), ("answered", "<i8"),
     ]
 )  # fmt: skip
-assert RAW.itemsize == RECORD.size
+assert RAW.itemsize == RECORD_BYTES
 
 NUMBERS = ("key", "value", "intended", "started", "ended", "answered", "client", "payload", "outcome")
 TIMES = ("intended", "started", "ended", "answered")
@@ -336,7 +336,7 @@ def _read_recordings(folder: Path, origin: int, notes: list[str]) -> tuple[Opera
         except ValueError as problem:
             notes.append(f"{path.name} left out: {problem}")
             continue
-        if (path.stat().st_size - HEADER.size) % RECORD.size:
+        if (path.stat().st_size - HEADER.size) % RECORD_BYTES:
             notes.append(f"{path.name}: cut off within a record; {len(raw)} whole ones were read")
         local, process, zone, values = _read_names(path, _lines(path.with_suffix(".names"), notes))
         if values:
@@ -348,7 +348,7 @@ def _read_recordings(folder: Path, origin: int, notes: list[str]) -> tuple[Opera
 def read_recording(path: Path, skip: int = 0) -> Array:
     """The records of one recording from the `skip`-th on, as a structured array in the raw layout.
 
-    Raises ValueError for a file that is no recording. A record that was being written when
+    Raises ValueError for a file that is no recording. A record whose end was being written when
     its process died is unknown, as it should be.
     """
     with open(path, "rb") as file:
@@ -356,13 +356,16 @@ def read_recording(path: Path, skip: int = 0) -> Array:
         if len(head) < HEADER.size:
             raise ValueError("cut off before its header ended")
         magic, size, _ = HEADER.unpack(head)
-        if magic != MAGIC or size != RECORD.size:
+        if magic != MAGIC or size != RECORD_BYTES:
             raise ValueError("not a recording of this version")
-        file.seek(HEADER.size + skip * RECORD.size)
-        body = file.read()
-    records = np.frombuffer(body[: len(body) - len(body) % RECORD.size], dtype=RAW)
-    empty = np.flatnonzero(records["state"] == State.EMPTY)
-    return records[: empty[0]] if len(empty) else records
+        file.seek(HEADER.size + skip * RECORD_BYTES)
+        body = bytearray(file.read())
+    records = np.frombuffer(body, dtype=RAW, count=len(body) // RECORD_BYTES)
+    records = records[: int(np.argmin(records["begun"]))] if not records["begun"].all() else records
+    for time in ("ended", "answered"):
+        records[time][records[time] == 0] = NOTHING
+    records["outcome"][records["ended"] == NOTHING] = Outcome.UNKNOWN
+    return records
 
 
 def names_of(path: Path) -> dict[str, dict[int, str]]:
@@ -395,7 +398,6 @@ def _translate(
         return words[column].index(word)
 
     table: dict[str, Array] = {name: raw[name].copy() for name in NUMBERS}
-    table["outcome"] = np.where(raw["state"] == State.ENDED, raw["outcome"], Outcome.UNKNOWN).astype(np.uint8)
     table["process"] = np.full(len(raw), code("process", process), dtype=np.int32)
     table["zone"] = np.full(len(raw), code("zone", zone), dtype=np.int32)
     for column in ("lane", "kind", "endpoint", "error"):

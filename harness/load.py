@@ -18,6 +18,7 @@ import json
 import os
 import random
 import sys
+from bisect import bisect
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,6 +77,8 @@ def user_class(context: Context) -> type[locust.User]:
     reads_from = getattr(workload, "reads_from", "writer")  # a workload's option, where it may be the reader
     leads = {kind: reads_from if is_read(kind) else "writer" for kind in workload.mix}  # kind → endpoint
     endpoints = {name: recorder.name("endpoint", name) for name in sorted(set(leads.values()))}
+    unanswered = {kind: Done(Outcome.FAILED if is_read(kind) else Outcome.UNKNOWN, "deadline") for kind in workload.mix}
+    mix, shares = list(workload.mix), list(itertools.accumulate(workload.mix.values()))
     numbers = itertools.count()  # whoever is started anew, by Locust's web UI, is a client of its own
     deadline_ns = int(workload.deadline_s * SECOND_NS)
 
@@ -107,7 +110,7 @@ def user_class(context: Context) -> type[locust.User]:
         @locust.task
         def act(self) -> None:
             intended, self.intended = self.intended, self.intended + context.interval_ns
-            kind = context.random.choices(list(workload.mix), list(workload.mix.values()))[0]
+            kind = mix[bisect(shares, context.random.random() * shares[-1], 0, len(mix) - 1)]
             if (late := now_ns() - intended) < 0:
                 gevent.sleep(-late / 1e9)
             if now_ns() > intended + deadline_ns:
@@ -138,11 +141,9 @@ def user_class(context: Context) -> type[locust.User]:
             reference = recorder.payload(payload) if payload is not None else 0
             started = now_ns()
             session = self.sessions[leads[kind]]
-            at = recorder.begin(
-                lane, kinds[kind], endpoints[leads[kind]],
-                client=self.number, intended=intended, started=started, key=key, value=value, payload=reference,
-            )  # fmt: skip
-            done = Done(Outcome.FAILED if is_read(kind) else Outcome.UNKNOWN, "deadline")
+            endpoint = endpoints[leads[kind]]
+            at = recorder.begin(lane, kinds[kind], endpoint, self.number, intended, started, key, value, reference)
+            done = unanswered[kind]
             expired = gevent.Timeout((intended + deadline_ns - started) / 1e9)
             try:
                 with expired:
@@ -152,7 +153,7 @@ def user_class(context: Context) -> type[locust.User]:
                     raise
                 session.drop()
             ended = now_ns()
-            recorder.end(at, done.outcome, ended, recorder.name("error", done.error), seen=done.seen)
+            recorder.end(at, done.outcome, ended, recorder.name("error", done.error) if done.error else 0, done.seen)
             self._tell_locust(kind, started, ended, "" if done.outcome is Outcome.OK else done.error)
 
         def _tell_locust(self, kind: str, started: int, ended: int, error: str) -> None:

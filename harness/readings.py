@@ -18,7 +18,7 @@ import numpy as np
 from harness.clock import SECOND_NS, now_ns
 from harness.endpoints import role_of
 from harness.history import RAW, Array, Outcome, names_of, read_recording
-from harness.recording import State, whole_lines
+from harness.recording import NOTHING, whole_lines
 
 FRESH_NS = 3 * SECOND_NS  # a reading that is older says nothing of now
 SETTLED_NS = SECOND_NS  # operations younger than this may still be under way
@@ -126,7 +126,7 @@ class Readings:
     def errors(self, zone: str, since: int, endpoint: str = "writer") -> Counter[str]:
         """How the probes of a zone's client ended that were intended since then and were not ok: class → number."""
         records, names = self.operations(f"probe-{zone}", since)
-        chosen = _leading(records["endpoint"], names, endpoint) & (records["state"] == State.ENDED)
+        chosen = _leading(records["endpoint"], names, endpoint) & (records["ended"] != NOTHING)
         wrong = records["error"][chosen & (records["outcome"] != Outcome.OK)]
         return Counter(names.get("error", {}).get(int(code), "?") for code in wrong)
 
@@ -144,7 +144,7 @@ class Readings:
 
 def _acknowledged(records: Array, names: Mapping[str, Mapping[int, str]], role: str) -> list[Array]:
     """Which records are kept probes that were ok, of each endpoint with that role."""
-    chosen: Array = (records["outcome"] == Outcome.OK) & (records["state"] == State.ENDED)
+    chosen: Array = (records["outcome"] == Outcome.OK) & (records["ended"] != NOTHING)
     chosen &= _coded(records["lane"], names, "lane", "kept")
     return [chosen & (records["endpoint"] == code) for code, name in names.get("endpoint", {}).items() if role_of(name) == role]
 

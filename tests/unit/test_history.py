@@ -24,10 +24,14 @@ def write_events(folder: Path, *events: dict[str, Any], **run: Any) -> None:
 def record(folder: Path, process: str, zone: str, *values: int, endpoint: str = "writer", payload: object = None) -> None:
     """One acknowledged write a value, at `value` ns after the origin."""
     recorder = Recorder(folder, process, zone)
-    names = [recorder.name(column, word) for column, word in (("lane", "workload"), ("kind", "write"), ("endpoint", endpoint))]
+    lane, kind, where = [
+        recorder.name(column, word) for column, word in (("lane", "workload"), ("kind", "write"), ("endpoint", endpoint))
+    ]
     for value in values:
         reference = recorder.payload(payload) if payload is not None else 0
-        at = recorder.begin(*names, client=0, intended=ORIGIN + value, started=ORIGIN + value, value=value, payload=reference)
+        at = recorder.begin(
+            lane, kind, where, client=0, intended=ORIGIN + value, started=ORIGIN + value, value=value, payload=reference
+        )
         recorder.end(at, Outcome.OK, ORIGIN + value + 1)
     recorder.close()
 

@@ -86,8 +86,9 @@ def _record(recorder: Recorder, row: Mapping[str, Any]) -> None:
     def absolute(time: int) -> int:
         return time if time == NOTHING else ORIGIN + time
 
+    lane, kind, endpoint = (recorder.name(column, row[column]) for column in ("lane", "kind", "endpoint"))
     at = recorder.begin(
-        *(recorder.name(column, row[column]) for column in ("lane", "kind", "endpoint")),
+        lane, kind, endpoint,
         client=0, intended=absolute(row["intended"]), started=absolute(row["started"]), value=row["value"],
     )  # fmt: skip
     recorder.end(at, row["outcome"], absolute(row["ended"]), recorder.name("error", row["error"]))

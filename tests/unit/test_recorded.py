@@ -22,7 +22,7 @@ from harness import judging
 from harness.clock import SECOND_NS
 from harness.history import NOTHING, Array, History, Mask, Outcome, read, read_recording
 from harness.intervals import authorities
-from harness.recording import HEADER, RECORD, Recorder
+from harness.recording import HEADER, RECORD_BYTES, Recorder
 
 RECORDED = Path(__file__).parents[1] / "recorded"
 NAMES = sorted(folder.name for folder in RECORDED.iterdir())
@@ -327,10 +327,10 @@ def test_a_recording_that_was_cut_off_holds_whole_records_only(copy: Callable[[s
     record_again(run.was, run.folder, run.origin, most=40)
     path = min(run.folder.glob("*.ops"))
     content, whole = path.read_bytes(), read_recording(path)
-    end = HEADER.size + 20 * RECORD.size
-    for cut in range(end - RECORD.size, end + RECORD.size + 1, 7):
+    end = HEADER.size + 20 * RECORD_BYTES
+    for cut in range(end - RECORD_BYTES, end + RECORD_BYTES + 1, 7):
         path.write_bytes(content[:cut])
-        records, rest = divmod(cut - HEADER.size, RECORD.size)
+        records, rest = divmod(cut - HEADER.size, RECORD_BYTES)
         history = read(run.folder)
         of_it = history.operations.where(process=path.stem)
         assert of_it["intended"].tolist() == (whole["intended"][:records] - run.origin).tolist()
