@@ -19,6 +19,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ import numpy as np
 
 from harness import history
 from harness.errors import HarnessError, UsageError
-from harness.history import NUMBERS, WORDS, FinalReads, Operations
+from harness.history import NUMBERS, WORDS, FinalReads, Operations, code_type
 from harness.recording import read_lines
 
 FORMAT = 1
@@ -82,7 +83,32 @@ def _delete(paths: Iterable[Path]) -> None:
 # --- operations ----------------------------------------------------------------------------------------------
 
 
-def read_operations(path: Path, notes: list[str]) -> tuple[Operations, dict[str, dict[int, Any]]]:
+class _Payloads(Mapping[str, Mapping[int, Any]]):
+    """The payloads of an archive, which are read when somebody asks for them: no judge does."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @cached_property
+    def _known(self) -> dict[str, dict[int, Any]]:
+        with _opened(self._path) as (file, _):
+            rows = file.filter("payload_json IS NOT NULL").project("process, payload, payload_json").fetchall()
+        found: dict[str, dict[int, Any]] = {}
+        for process, payload, text in rows:
+            found.setdefault(process, {})[payload] = json.loads(text)
+        return found
+
+    def __getitem__(self, process: str) -> Mapping[int, Any]:
+        return self._known[process]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+
+def read_operations(path: Path, notes: list[str]) -> tuple[Operations, Payloads]:
     """The archived operations, and their payloads (process → reference → value).
 
     What could not be read when they were archived is added to `notes`, and so is a damaged archive: no operation is known
@@ -95,17 +121,20 @@ def read_operations(path: Path, notes: list[str]) -> tuple[Operations, dict[str,
         return history.empty_operations(), {}
 
 
-def _read_operations_table(path: Path, notes: list[str]) -> tuple[Operations, dict[str, dict[int, Any]]]:
+def _read_operations_table(path: Path, notes: list[str]) -> tuple[Operations, Payloads]:
     with _opened(path) as (file, about):
         notes.extend(about["notes"])
         names = {column: tuple(about["names"][column]) for column in WORDS}
-        codes = (f"{_code(column, names[column])} AS {column}" for column in WORDS)
-        columns = file.project(", ".join([*NUMBERS, *codes])).fetchnumpy()
-        payloads = file.filter("payload_json IS NOT NULL").project("process, payload, payload_json").fetchall()
-    found: dict[str, dict[int, Any]] = {}
-    for process, payload, text in payloads:
-        found.setdefault(process, {})[payload] = json.loads(text)
-    return Operations({name: columns[name] for name in (*NUMBERS, *WORDS)}, names), found
+        columns = dict(_columns(file, names))
+    return Operations(columns, names), _Payloads(path)
+
+
+def _columns(file: duckdb.DuckDBPyRelation, names: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, history.Array]]:
+    """One after the other: what the engine holds of a column while it hands it over is as large as the column."""
+    for name in NUMBERS:
+        yield name, file.project(name).fetchnumpy()[name]
+    for name in WORDS:
+        yield name, file.project(f"{_code(name, names[name])} AS {name}").fetchnumpy()[name]
 
 
 def _write_operations(path: Path, operations: Operations, payloads: Payloads, notes: Sequence[str]) -> None:
@@ -120,9 +149,9 @@ def _write_operations(path: Path, operations: Operations, payloads: Payloads, no
     words = (f"{_word(column, operations.names[column])} AS {column}" for column in WORDS)
     about = {"format": FORMAT, "names": operations.names, "notes": list(notes)}
     part = _write_table(path, columns, [*NUMBERS, *words, "payload_json::VARCHAR AS payload_json"], about)
-    again, payloads_again = _read_operations_table(part, [])
-    same = all(np.array_equal(operations[name], again[name]) for name in operations.columns)
-    _keep(part, path, same and payloads_again == known)
+    with _opened(part) as (file, _):
+        same = all(np.array_equal(operations[name], again) for name, again in _columns(file, operations.names))
+    _keep(part, path, same and _Payloads(part) == known)
 
 
 def _referenced(operations: Operations, payloads: Payloads) -> dict[str, dict[int, Any]]:
@@ -276,7 +305,8 @@ def _word(column: str, names: Sequence[str]) -> str:
 
 def _code(column: str, names: Sequence[str]) -> str:
     """SQL for the code that a column's word has in `names`; -1 for NULL."""
-    return f'(coalesce(list_position({_listed(names)}, "{column}"), 0) - 1)::INTEGER'
+    fits = "TINYINT" if code_type(names) == np.int8 else "INTEGER"
+    return f'(coalesce(list_position({_listed(names)}, "{column}"), 0) - 1)::{fits}'
 
 
 def _listed(names: Sequence[str]) -> str:

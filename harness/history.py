@@ -15,11 +15,11 @@ nanoseconds since the run's origin.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,8 @@ __all__ = ["NOTHING", "Event", "FaultRecord", "FinalReads", "History", "Operatio
 
 Array = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
+Asked = ParamSpec("Asked")
+Known = TypeVar("Known")
 
 RAW = np.dtype(
     [
@@ -46,6 +48,25 @@ TIMES = ("intended", "started", "ended", "answered")
 WORDS = ("process", "zone", "lane", "kind", "endpoint", "error")
 
 
+class _Chosen(Mapping[str, Array]):
+    """Some rows of columns, each column of which is taken when it is first asked for: no judge reads all of them."""
+
+    def __init__(self, whole: Mapping[str, Array], rows: Mask | Array | slice, count: int) -> None:
+        self._whole, self._rows, self.count = whole, rows, count
+        self._taken: dict[str, Array] = {}
+
+    def __getitem__(self, name: str) -> Array:
+        if name not in self._taken:
+            self._taken[name] = self._whole[name][self._rows]
+        return self._taken[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._whole)
+
+    def __len__(self) -> int:
+        return len(self._whole)
+
+
 @dataclass(frozen=True)
 class Operations:
     """Every operation as columns of equal length, ordered by intended start.
@@ -53,7 +74,7 @@ class Operations:
     Numbers (int64 unless said): `key`, `value` (unique for writes, -1 for none); `intended`, `started`,
     `ended`, `answered` in ns since the origin (-1: never; `answered` is a late answer, past the deadline that
     ended the record, given only where it proves that nothing answered before); `client`, `payload` (uint32,
-    0 for none), `outcome` (uint8, see Outcome). Words, as codes (int32) into `names[column]`: `process`,
+    0 for none), `outcome` (uint8, see Outcome). Words, as codes into `names[column]` (-1: not known): `process`,
     `zone` (the client's), `lane` (`workload`, `kept`, `fresh`, `client:<kind>` for one that is never cut short), `kind` (`read`,
     `read …` is a read; all others write), `endpoint` (`writer`, `reader`, `direct` for a driver that knows every
     database's address, `node:<name>` for a node asked directly), `error` (class, `` for none).
@@ -63,7 +84,7 @@ class Operations:
     names: Mapping[str, Sequence[str]]
 
     def __len__(self) -> int:
-        return len(self.columns["intended"])
+        return self.columns.count if isinstance(self.columns, _Chosen) else len(self.columns["intended"])
 
     def __getitem__(self, column: str) -> Array:
         return self.columns[column]
@@ -71,6 +92,12 @@ class Operations:
     def words(self, column: str) -> Array:
         """A word column as an array of str."""
         return np.array([*self.names[column], ""], dtype=object)[self.columns[column]]
+
+    def said(self, column: str) -> list[str]:
+        """The words that occur in a word column, each once, sorted."""
+        codes = self.columns[column]
+        found = {word for code, word in enumerate(self.names[column]) if (codes == code).any()}
+        return sorted(found | {""} if (codes == -1).any() else found)
 
     def code(self, column: str, word: str) -> int:
         """The code of `word`; -2, which matches nothing, when it never occurs."""
@@ -81,27 +108,41 @@ class Operations:
         chosen = np.ones(len(self), dtype=bool)
         for column, wanted in equal.items():
             words = [wanted] if isinstance(wanted, str) else wanted
-            chosen &= np.isin(self.columns[column], [self.code(column, word) for word in words])
+            there = np.zeros(len(self), dtype=bool)
+            for code in {self.code(column, word) for word in words}:
+                there |= self.columns[column] == code
+            chosen &= there
         return chosen
 
-    def at(self, mask: Mask | Array) -> Operations:
-        """The operations under a mask (or at indices)."""
-        return Operations({name: column[mask] for name, column in self.columns.items()}, self.names)
+    def at(self, rows: Mask | Array | slice) -> Operations:
+        """The operations under a mask (or at indices, or of a slice)."""
+        if isinstance(rows, slice):
+            count = len(range(*rows.indices(len(self))))
+        else:
+            count = int(np.count_nonzero(rows)) if rows.dtype == bool else len(rows)
+            if rows.dtype == bool and count == len(self):
+                return self
+        return Operations(_Chosen(self.columns, rows, count), self.names)
 
     def where(self, **equal: str | Sequence[str]) -> Operations:
         """The operations whose word columns have the given words: `where(lane="kept", endpoint="writer")`."""
         return self.at(self.mask(**equal))
+
+    def between(self, start: int, stop: int) -> Operations:
+        """The operations that were meant to start within a half-open interval (ns)."""
+        first, last = np.searchsorted(self.columns["intended"], (start, stop))
+        return self.at(slice(int(first), max(int(first), int(last))))
 
     @cached_property
     def reading(self) -> Mask:
         """Which operations are reads."""
         return self.mask(kind=[kind for kind in self.names["kind"] if kind.split(" ")[0] == "read"])
 
-    @cached_property
+    @property
     def reads(self) -> Operations:
         return self.at(self.reading)
 
-    @cached_property
+    @property
     def writes(self) -> Operations:
         return self.at(~self.reading)
 
@@ -212,6 +253,7 @@ class History:
     final_reads: FinalReads
     notes: Sequence[str] = ()  # what could not be read, in words
     payloads: Mapping[str, Mapping[int, Any]] = field(default_factory=dict)  # process → reference → value
+    known: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)  # what was worked out: see `once`
 
     def named(self, *names: str) -> list[Event]:
         """The events of these names, in order."""
@@ -268,12 +310,30 @@ class History:
         return next((n["zone"] for n in self.run["topology"]["nodes"] if n["name"] == node), None)
 
 
+def once(of: Callable[Concatenate[History, Asked], Known]) -> Callable[Concatenate[History, Asked], Known]:
+    """Lets something be worked out only once for a history: several judges ask for it, and millions of operations answer."""
+
+    def worked_out(history: History, /, *arguments: Asked.args, **named: Asked.kwargs) -> Known:
+        question = (of, arguments, tuple(named.items()))
+        if question not in history.known:
+            history.known[question] = of(history, *arguments, **named)
+        answer: Known = history.known[question]
+        return answer
+
+    return wraps(of)(worked_out)
+
+
 # The stages of a change, as times of the record that faults and changes share.
 _OF_CHANGE = {"begun": ("injecting", "injected"), "done": ("healing", "healed")}
 
 
 def _named(said: Mapping[str, Any], name: str) -> dict[str, Any]:
     return {"id": said["id"], "kind": said["kind"], "target": said.get("target", ""), "change": name == "change"}
+
+
+def code_type(words: Sequence[str]) -> type[np.signedinteger[Any]]:
+    """What the codes of a column's words are kept in: as small as can be, since there is one for each operation."""
+    return np.int8 if len(words) < np.iinfo(np.int8).max else np.int32
 
 
 def empty_operations() -> Operations:
@@ -409,15 +469,18 @@ def _translate(
     return table
 
 
-def _assemble(tables: Sequence[Mapping[str, Array]], words: Mapping[str, list[str]], origin: int) -> Operations:
+def _assemble(tables: Sequence[dict[str, Array]], words: Mapping[str, list[str]], origin: int) -> Operations:
+    """The tables in one, by intended start. Takes their columns away one by one: there are millions of operations in each."""
+    order: Array | None = None
     columns: dict[str, Array] = {}
-    for name in (*NUMBERS, *WORDS):
-        dtype = np.int32 if name in WORDS else RAW[name]
-        columns[name] = np.concatenate([np.zeros(0, dtype), *(table[name] for table in tables)]).astype(dtype)
-    for name in TIMES:
-        columns[name] = np.where(columns[name] == NOTHING, NOTHING, columns[name] - origin)
-    order = np.argsort(columns["intended"], kind="stable")
-    return Operations({name: column[order] for name, column in columns.items()}, {n: tuple(w) for n, w in words.items()})
+    for name in ("intended", *(one for one in (*NUMBERS, *WORDS) if one != "intended")):
+        dtype = code_type(words[name]) if name in WORDS else RAW[name]
+        column = np.concatenate([np.zeros(0, dtype), *(table.pop(name) for table in tables)]).astype(dtype, copy=False)
+        if name in TIMES:
+            column[column != NOTHING] -= origin
+        order = np.argsort(column, kind="stable") if order is None else order
+        columns[name] = column[order]
+    return Operations(columns, {name: tuple(all_) for name, all_ in words.items()})
 
 
 def each_node(history: History, role: str) -> Iterator[str]:

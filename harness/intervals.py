@@ -15,7 +15,7 @@ import numpy as np
 
 from harness.clock import MILLISECOND_NS, SECOND_NS
 from harness.endpoints import role_of, shard_of, with_role
-from harness.history import NOTHING, Array, Event, FaultRecord, History, Operations, Outcome
+from harness.history import NOTHING, Array, Event, FaultRecord, History, Operations, Outcome, once
 from harness.recording import LATE_OK, NOT_ARRIVED
 
 PROBE_LANES = ("kept", "fresh")
@@ -100,11 +100,12 @@ class Lane:
         return None
 
 
+@once
 def lanes(history: History, role: str, reads: bool) -> list[Lane]:
     """The probes of the endpoints with a role (`writer`, …) by endpoint, client zone and lane, of the steady state and after."""
     names = with_role(history.operations.names["endpoint"], role)
-    probes = history.operations.where(endpoint=names, lane=PROBE_LANES)
-    probes = measured(history, probes.reads if reads else probes.writes)
+    probes = measured(history, history.operations).where(endpoint=names, lane=PROBE_LANES)
+    probes = probes.reads if reads else probes.writes
     return [
         lane_of(history, endpoint, zone, lane, chosen)
         for endpoint in sorted(names)
@@ -116,8 +117,13 @@ def lanes(history: History, role: str, reads: bool) -> list[Lane]:
 
 def measured(history: History, operations: Operations) -> Operations:
     """The operations that were meant to start while the run was being measured: from the steady state to the end."""
-    begin = history.phase("steady") or 0
-    return operations.at((operations["intended"] >= begin) & (operations["intended"] <= history.end))
+    return operations.between(history.phase("steady") or 0, history.end + 1)
+
+
+@once
+def load(history: History) -> Operations:
+    """What the workload's users meant to ask while the run was being measured."""
+    return measured(history, history.operations).where(lane="workload")
 
 
 def lane_of(history: History, endpoint: str, zone: str, lane: str, probes: Operations) -> Lane:
@@ -304,6 +310,7 @@ def _linked(gaps: Sequence[Gap], since: int, first_until: int, end: int) -> list
     return found
 
 
+@once
 def phases(history: History) -> dict[str, tuple[int, int]]:
     """The parts of the measured time as half-open intervals in ns: `before`, `fault` and `after`.
 
@@ -326,14 +333,13 @@ def phases(history: History) -> dict[str, tuple[int, int]]:
 
 def during(operations: Operations, interval: tuple[int, int]) -> Operations:
     """The operations that were meant to start within a half-open interval (ns)."""
-    start, stop = interval
-    return operations.at((operations["intended"] >= start) & (operations["intended"] < stop))
+    return operations.between(*interval)
 
 
+@once
 def intended(history: History) -> Operations:
     """The workload's operations that were meant to be, and that had their whole deadline to be answered in."""
-    chosen = measured(history, history.operations.where(lane="workload"))
-    return chosen.at(chosen["intended"] <= history.end - int(deadline_s(history) * SECOND_NS))
+    return load(history).between(0, history.end - int(deadline_s(history) * SECOND_NS) + 1)
 
 
 def in_time(asked: Operations, deadline: int) -> Array:

@@ -6,6 +6,7 @@ millions of operations. Times that leave this module are seconds on the run's cl
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -126,9 +127,12 @@ def percentiles(at: Ints, values: Floats, count: int, shares: Sequence[float]) -
     """For each share the nearest-rank percentile of the values in each of `count` windows; NaN where there are none."""
     inside = (at >= 0) & (at < count)
     at, values = at[inside], values[inside]
-    order = np.lexsort((values, at))
-    values = values[order]
+    if (np.diff(at) < 0).any():
+        order = np.argsort(at, kind="stable")
+        at, values = at[order], values[order]
     sizes = np.bincount(at, minlength=count)
+    for window in np.split(values, np.cumsum(sizes)[:-1]):
+        window.sort()  # in its place
     first = np.concatenate([[0], np.cumsum(sizes)[:-1]])
     some = sizes > 0
     rows = []
@@ -147,12 +151,17 @@ def errors(operations: Operations, over: Windows, most: int = 6) -> dict[str, Fl
     """
     bad = operations.at(operations["outcome"] != Outcome.OK)
     ended = np.where(bad["ended"] == NOTHING, bad["intended"], bad["ended"])
-    words = np.where(bad.words("error") == "", "no answer", bad.words("error"))
-    classes, numbers = np.unique(words.astype(str), return_counts=True)
-    ranked = [str(classes[i]) for i in np.argsort(-numbers, kind="stable")]
-    found = {word: over.count_of(ended[words == word]) / over.width_s for word in ranked[:most]}
+    numbers: Counter[str] = Counter()
+    of_class: dict[str, Floats] = defaultdict(lambda: np.zeros(over.count))
+    for code, word in enumerate((*bad.names["error"], "")):
+        its = bad["error"] == (code if code < len(bad.names["error"]) else NOTHING)
+        if number := int(np.count_nonzero(its)):
+            numbers[word or "no answer"] += number
+            of_class[word or "no answer"] += over.count_of(ended[its]) / over.width_s
+    ranked = sorted(numbers, key=lambda word: (-numbers[word], word))
+    found = {word: of_class[word] for word in ranked[:most]}
     if len(ranked) > most:
-        found["other"] = over.count_of(ended[np.isin(words.astype(str), ranked[most:])]) / over.width_s
+        found["other"] = np.sum([of_class[word] for word in ranked[most:]], axis=0)
     return found
 
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from harness.clock import SECOND_NS
 from harness.history import History
-from harness.intervals import measured
+from harness.intervals import load
 from harness.verdict import Finding, Verdict
 
 CLOSED_LOOP = (
@@ -29,14 +29,14 @@ class Load:
 
     def check(self, history: History) -> Finding:
         own = {str(event["process"]): str(event["file"]) for event in history.named("ready") if "file" in event.data}
-        asked = measured(history, history.operations.where(lane="workload"))
+        asked = load(history)
         idle = [
             f"{file} asked nothing in {process}" for process, file in sorted(own.items()) if not len(asked.where(process=process))
         ]
         notes = [*([CLOSED_LOOP] if own else []), *_errors(history), *_without_users(history)]
         if idle:
             return Finding("load", Verdict.UNKNOWN, "; ".join(idle), notes=notes, validity=True)
-        said = f"{len(asked)} operations asked by {len(set(asked['process'].tolist()))} processes"
+        said = f"{len(asked)} operations asked by {len(asked.said('process'))} processes"
         return Finding("load", Verdict.PASS, said, notes=notes, validity=True)
 
 

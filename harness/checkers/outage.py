@@ -31,7 +31,7 @@ class Outage:
     metrics: ClassVar[Mapping[str, str]] = {"write_outage": "s", "read_outage": "s", ELSEWHERE: "s"}
 
     def check(self, history: History) -> Finding:
-        found = {metric: lanes(history, endpoint, reads) for metric, (endpoint, reads) in ENDPOINTS.items()}
+        found = {metric: lanes(history, endpoint, reads=reads) for metric, (endpoint, reads) in ENDPOINTS.items()}
         measured = {metric: _headline(seen) for metric, seen in found.items()}
         spared = {lane.shard for lane in found["write_outage"] if lane.shard} - shards_hit(history)
         if spared:

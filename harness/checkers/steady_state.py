@@ -67,4 +67,4 @@ def _doubts(history: History, asked: Operations) -> Iterator[str]:
 def _client_zones(history: History, asked: Operations) -> list[str]:
     """The zones that have a client node; those that asked something, when the topology does not say."""
     nodes = [node["zone"] for node in history.run["topology"].get("nodes", ()) if node["role"] == "client"]
-    return sorted(set(nodes) or {str(zone) for zone in asked.words("zone")})
+    return sorted(set(nodes) or asked.said("zone"))

@@ -22,6 +22,7 @@ WINDOW_NS = SECOND_NS
 GOOD = 0.99  # a window is good when at least this share of its operations was answered in time
 STEP_NS = 100 * MILLISECOND_NS  # how far apart the stretches begin that are compared
 LENGTHS_S = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 43200, 86400)
+AT_ONCE = 1 << 20  # operations that are worked on together, so that those of hours need no more memory than a few of them
 ACTIVE_QUANTILE = 0.99  # a user who asks nothing for longer than between most operations is away, neither up nor down
 
 
@@ -72,9 +73,14 @@ class Stretches:
     ends: Array
     up: Array
 
-    def within(self, times: Array) -> tuple[Array, Array]:
-        """How much of all users' time before each of some times was up, and how much there was, in ns."""
-        return _before(times, self.begins[self.up], self.ends[self.up]), _before(times, self.begins, self.ends)
+    def within(self, first: int, count: int) -> tuple[Array, Array]:
+        """How much of all users' time before each of `count` steps from `first` on was up, and how much there was, in ns."""
+        was_up, was_down = np.zeros(count, np.int64), np.zeros(count, np.int64)
+        for place in range(0, len(self.up), AT_ONCE):
+            begins, ends, up = (column[place : place + AT_ONCE] for column in (self.begins, self.ends, self.up))
+            was_up += _before(first, count, begins[up], ends[up])
+            was_down += _before(first, count, begins[~up], ends[~up])
+        return was_up, was_up + was_down
 
 
 def _user_uptime(asked: Operations, deadline: int, parts: Mapping[str, Operations]) -> Measured:
@@ -94,22 +100,29 @@ def _share(users: Stretches) -> Measured:
 
 def stretches(asked: Operations, deadline: int) -> Stretches:
     """Each operation's time until its user's next, or until the user is taken to be away."""
-    _, process = np.unique(asked["process"], return_inverse=True)
-    order = np.lexsort((asked["intended"], asked["client"], process))
-    begins, up = asked["intended"][order], in_time(asked, deadline)[order]
-    user = np.stack([process[order], asked["client"][order].astype(np.int64)])
-    same = np.concatenate([(user[:, 1:] == user[:, :-1]).all(axis=0), [False]])
-    until_next = np.concatenate([np.diff(begins), [0]])
-    between = until_next[same & (until_next > 0)]
-    active = int(np.quantile(between, ACTIVE_QUANTILE, method="higher")) if len(between) else WINDOW_NS
-    lasted = np.where(same, np.minimum(until_next, active), active)
-    return Stretches(begins, begins + lasted, up)
+    user = _users(asked)
+    order = np.argsort(user, kind="stable")  # as they were meant to start, each user's
+    begins, up, user = asked["intended"][order], in_time(asked, deadline)[order], user[order]
+    same = np.concatenate([user[1:] == user[:-1], [False]])
+    lasted = np.diff(begins, append=begins[-1:])
+    between = lasted[same & (lasted > 0)]
+    active = int(np.quantile(between, ACTIVE_QUANTILE, method="higher", overwrite_input=True)) if len(between) else WINDOW_NS
+    lasted[~same] = active
+    ends = begins + np.minimum(lasted, active, out=lasted)
+    return Stretches(begins, ends, up)
+
+
+def _users(asked: Operations) -> Array:
+    """A number for each operation's user, small where there are few: those are sorted many times as fast."""
+    process = asked["process"].astype(np.int64) + 1  # -1 is a process that is not known
+    user = process * (int(asked["client"].max()) + 1) + asked["client"]
+    return user.astype(np.min_scalar_type(int(user.max())))
 
 
 def curve(users: Stretches) -> list[tuple[int, float]]:
     """For each length in s, up to that of the run: the least share of users' time that was up in any stretch so long."""
     first, last = int(users.begins.min()), int(users.ends.max())
-    up, whole = users.within(np.arange(first, last + 1, STEP_NS, dtype=np.int64))
+    up, whole = users.within(first, (last - first) // STEP_NS + 1)
     found = []
     for length_s in LENGTHS_S:
         steps = length_s * SECOND_NS // STEP_NS
@@ -121,18 +134,21 @@ def curve(users: Stretches) -> list[tuple[int, float]]:
     return found
 
 
-# In floats: the sum of ten million users' hours, in ns, is more than an int64 holds.
+def _before(first: int, count: int, begins: Array, ends: Array) -> Array:
+    """The sum over all stretches of the part that lies before each of `count` steps from `first` on, in ns.
+
+    In whole numbers: in floats, the small differences between large sums would be lost.
+    """
+    (began, since_begin), (ended, since_end) = (_by_step(first, count, moments) for moments in (begins, ends))
+    going_on = np.cumsum(began - ended)
+    until_next = np.cumsum(np.concatenate([[0], going_on[:-1]])) * STEP_NS
+    before: Array = until_next + np.cumsum(since_begin - since_end)
+    return before
 
 
-def _before(times: Array, begins: Array, ends: Array) -> Array:
-    """The sum over all stretches of the part that lies before each of some times."""
-    return _since(times, begins) - _since(times, ends)
-
-
-def _since(times: Array, moments: Array) -> Array:
-    """The sum over all moments that have passed of the time since, for each of some times."""
-    ordered = np.sort(moments)
-    passed = np.searchsorted(ordered, times, side="right")
-    sums = np.concatenate([[0.0], np.cumsum(ordered - times[0], dtype=np.float64)])
-    since: Array = passed * (times - times[0]).astype(np.float64) - sums[passed]
-    return since
+def _by_step(first: int, count: int, moments: Array) -> tuple[Array, Array]:
+    """How many moments passed since the step before each one, and the sum of the times that it is since then."""
+    after = moments - first
+    step = -(-after // STEP_NS)
+    since = np.bincount(step, step * STEP_NS - after, minlength=count)[:count]  # few and short: exact as floats, too
+    return np.bincount(step, minlength=count)[:count], since.astype(np.int64)

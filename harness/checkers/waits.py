@@ -11,7 +11,7 @@ import numpy as np
 from harness.bounds import expectations, judge, show
 from harness.clock import SECOND_NS
 from harness.history import NOTHING, History, Operations
-from harness.intervals import SETTLED_S, measured
+from harness.intervals import SETTLED_S, load, measured
 from harness.verdict import Finding, Measured, exactly
 
 PREFIX = "client:"  # a lane of clients that wait as long as their own settings let them
@@ -46,17 +46,19 @@ class Waits:
 
 
 def _sent(history: History) -> Operations:
-    lanes = [lane for lane in history.operations.names["lane"] if lane == WORKLOAD or lane.startswith(PREFIX)]
-    asked = measured(history, history.operations.where(lane=lanes))
+    patient = [lane for lane in history.operations.names["lane"] if lane.startswith(PREFIX)]
+    asked = measured(history, history.operations).where(lane=[WORKLOAD, *patient]) if patient else load(history)
     return asked.at(asked["started"] != NOTHING)
 
 
 def _by_client(asked: Operations) -> dict[str, Operations]:
     """Kind of client and endpoint, in words → its operations."""
-    pairs = sorted(
-        {(str(lane), str(endpoint)) for lane, endpoint in zip(asked.words("lane"), asked.words("endpoint"), strict=True)}
-    )
-    return {f"{_client(lane)} {endpoint}": asked.where(lane=lane, endpoint=endpoint) for lane, endpoint in pairs}
+    return {
+        f"{_client(lane)} {endpoint}": part
+        for lane in asked.said("lane")
+        for endpoint in asked.said("endpoint")
+        if len(part := asked.where(lane=lane, endpoint=endpoint))
+    }
 
 
 def _client(lane: str) -> str:
@@ -64,8 +66,7 @@ def _client(lane: str) -> str:
 
 
 def _by_kind(asked: Operations, end: int) -> Measured:
-    kinds = sorted(set(asked.words("kind").tolist()))
-    return _worst({kind: _longest(asked.where(kind=kind), "started", 0, end) for kind in kinds})
+    return _worst({kind: _longest(asked.where(kind=kind), "started", 0, end) for kind in asked.said("kind")})
 
 
 def _overrun(asked: Operations, limit_s: float, end: int) -> Measured:

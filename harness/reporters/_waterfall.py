@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -32,6 +32,7 @@ class Waterfall:
     ROW: ClassVar[int] = 26
 
     fault: str
+    lasted_s: float
     total: str
     bars: Sequence[Bar]
     ticks: Sequence[tuple[float, str]]
@@ -46,6 +47,13 @@ def waterfalls(result: Mapping[str, Any]) -> Iterator[Waterfall]:
     rows = [row for finding in result["findings"] if finding["checker"] == "phases" for row in finding["evidence"]]
     for fault in dict.fromkeys(row["fault"] for row in rows):
         yield _drawn(fault, [row for row in rows if row["fault"] == fault])
+
+
+def longest(falls: Iterable[Waterfall], most: int) -> Iterator[Waterfall]:
+    """The `most` of the longest failovers, in the order in which they were."""
+    all_ = list(falls)
+    ranked = sorted(all_, key=lambda fall: -fall.lasted_s)[:most]
+    yield from (fall for fall in all_ if fall in ranked)
 
 
 def _drawn(fault: str, rows: Sequence[Mapping[str, Any]]) -> Waterfall:
@@ -65,4 +73,4 @@ def _drawn(fault: str, rows: Sequence[Mapping[str, Any]]) -> Waterfall:
         label = max(right, latest) + 8
         bars.append(Bar(title_of(row["phase"]), took, left, 4.0 + place * Waterfall.ROW, width, earliest, latest, label))
     ticks = [(x(begin + whole * share), number(whole * share, "s") if share else "effect") for share in (0, 0.25, 0.5, 0.75, 1)]
-    return Waterfall(fault, number(whole, "s"), bars, ticks)
+    return Waterfall(fault, whole, number(whole, "s"), bars, ticks)

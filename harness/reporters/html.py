@@ -23,8 +23,9 @@ from harness import series
 from harness.history import FaultRecord, History
 from harness.reporters import _shown
 from harness.reporters._curve import Curve
-from harness.reporters._waterfall import waterfalls
+from harness.reporters._waterfall import longest, waterfalls
 
+WATERFALLS_MAX = 10  # those of the longest failovers, when there were more: no more are looked at one by one
 PER_WINDOW = 100  # operations that a window of the rate and latency charts shall hold on average
 POLICY = "default-src 'none'; script-src {script}; style-src {style}; base-uri 'none'; form-action 'none'"
 ROLE = {"unknown": "role-unknown"}  # a node that does not say its role is drawn otherwise than an answer that never came
@@ -58,7 +59,8 @@ def page(folder: Path, history: History, result: Mapping[str, Any]) -> str:
             timeline=drawn,
             drawing=Drawing.of(drawn),
             curve=Curve.of(result),
-            waterfalls=list(waterfalls(result)),
+            waterfalls=list(longest(waterfalls(result), WATERFALLS_MAX)),
+            waterfalls_max=WATERFALLS_MAX,
             data=Markup(embedded(drawn)),
             script=Markup(script),
             style=Markup(style),
@@ -146,8 +148,8 @@ def _spans(spans: Iterable[series.Span]) -> list[tuple[str, float, float]]:
 
 
 def _numbers(row: Sequence[float]) -> list[float | None]:
-    """Short numbers for the page: five digits are more than a pixel shows."""
-    return [float(f"{value:.5g}") if math.isfinite(value) else None for value in row]
+    """Short numbers for the page: four digits are more than a pixel shows."""
+    return [float(f"{value:.4g}") if math.isfinite(value) else None for value in row]
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,7 @@ class Drawing:
     height: int
     shades: Sequence[tuple[float, float]]  # x, width of the faults' windows
     rows: Sequence[tuple[str, int, int]]  # label, y, height
-    bars: Sequence[tuple[str, float, float, int, int]]  # state, x, width, y, height
+    bars: Sequence[tuple[str, str]]  # state, and the path of all its rectangles
     ticks: Sequence[tuple[float, str]]
 
     @classmethod
@@ -168,14 +170,17 @@ class Drawing:
         """Lays the strips of lanes and roles out below each other."""
         strips = [(f"{s['group']} {s['label']} {s['lane']}", s["spans"]) for s in drawn["lanes"]]
         strips += [(s["label"], [(ROLE.get(state, state), *times) for state, *times in s["spans"]]) for s in drawn["roles"]]
-        rows, bars, y = [], [], 4
+        rows, y = [], 4
+        bars: dict[str, list[str]] = {}
         for label, spans in strips:
             height = 6 if label.endswith(" fresh") else 12
             rows.append((label, y, height))
-            bars += [(state, *cls._across(drawn, start_s, end_s), y, height) for state, start_s, end_s in spans]
+            for state, start_s, end_s in spans:
+                x, width = cls._across(drawn, start_s, end_s)
+                bars.setdefault(state, []).append(f"M{x:g} {y}h{width:g}v{height}h-{width:g}z")
             y += height + 5
         shades = [cls._across(drawn, fault["from"], fault["to"]) for fault in drawn["faults"]]
-        return cls(y + 18, shades, rows, bars, cls._ticks(drawn))
+        return cls(y + 18, shades, rows, [(state, "".join(path)) for state, path in bars.items()], cls._ticks(drawn))
 
     @classmethod
     def _across(cls, drawn: Mapping[str, Any], start_s: float, end_s: float) -> tuple[float, float]:

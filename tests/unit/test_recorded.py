@@ -336,3 +336,32 @@ def test_a_recording_that_was_cut_off_holds_whole_records_only(copy: Callable[[s
         assert of_it["intended"].tolist() == (whole["intended"][:records] - run.origin).tolist()
         assert history.notes == ((f"{path.name}: cut off within a record; {records} whole ones were read",) if rest else ())
     assert judging.result(history)["verdict"] == "unknown"
+
+
+def measured(result: Mapping[str, Any]) -> dict[str, float | None]:
+    return {name: one["value"] for finding in result["findings"] for name, one in finding["measured"].items()}
+
+
+def test_events_that_were_cut_off_are_judged_by_what_is_whole(copy: Callable[[str], Copy]) -> None:
+    run = copy(CRASH)
+    whole = run.judged()
+    path = run.folder / "events.jsonl"
+    path.write_bytes(path.read_bytes()[:-40])
+    result = run.judged()
+    said = "events.jsonl: cut off or damaged; lines left out: 1"
+    assert (result["notes"], result["verdict"]) == ([said], "unknown")
+    assert said in result["reason"]
+    assert measured(result) == measured(whole)
+
+
+def test_recorders_that_were_cut_off_are_judged_by_what_is_whole(copy: Callable[[str], Copy]) -> None:
+    run = copy(CRASH)
+    (run.folder / "operations.parquet").unlink()
+    record_again(run.was, run.folder, run.origin)
+    path = run.folder / "probe-az-a.ops"
+    path.write_bytes(path.read_bytes()[: -RECORD_BYTES // 2])
+    result = run.judged()
+    records = path.stat().st_size // RECORD_BYTES - 1
+    assert result["notes"] == [f"probe-az-a.ops: cut off within a record; {records} whole ones were read"]
+    assert result["verdict"] == "unknown"
+    assert (measured(result)["write_outage"] or 0) > 10

@@ -3,7 +3,10 @@
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const root = document.documentElement;
-  const color = (name) => getComputedStyle(root).getPropertyValue(`--${name}`).trim();
+  // Asking for a style, and making a pattern, takes longer than drawing with it: what was found is kept until the theme changes.
+  const kept = new Map();
+  const once = (name, make) => { if (!kept.has(name)) kept.set(name, make()); return kept.get(name); };
+  const color = (name) => once(name, () => getComputedStyle(root).getPropertyValue(`--${name}`).trim());
   const FONT = "12px system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif";
   const charts = [];
   const now = document.getElementById("now");
@@ -30,7 +33,7 @@
   const amount = (value) => (value == null ? "–" : value >= 100 ? value.toFixed(0) : Number(value.toPrecision(3)).toString());
 
   // A fill with stripes, so that states differ without colour too.
-  function hatched(context, fill) {
+  const hatched = (context, fill) => once(`${fill.color} ${fill.hatch} ${devicePixelRatio}`, () => {
     const tile = document.createElement("canvas");
     tile.width = tile.height = 8 * devicePixelRatio;
     const ink = tile.getContext("2d");
@@ -41,7 +44,7 @@
       ink.beginPath(); ink.moveTo(shift, tile.height); ink.lineTo(shift + tile.width, 0); ink.stroke();
     }
     return context.createPattern(tile, "repeat");
-  }
+  });
 
   // Where [from, to] lies within the plot, in canvas pixels; null when it is out of view.
   function across(u, from, to) {
@@ -246,7 +249,7 @@
     const to = Math.max(...data.faults.map((f) => f.to));
     show(from - 0.1 * (to - from) - data.window, to + 0.1 * (to - from) + data.window);
   });
-  const redraw = () => charts.forEach((u) => u.redraw());
+  const redraw = () => { kept.clear(); charts.forEach((u) => u.redraw()); };
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
   addEventListener("beforeprint", () => {
     root.classList.add("print");

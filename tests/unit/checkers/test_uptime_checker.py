@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from harness.checkers.uptime import Uptime
+from harness.checkers.uptime import AT_ONCE, STEP_NS, Stretches, Uptime
+from harness.clock import SECOND_NS
 from harness.verdict import Finding, Verdict
 from tests.unit.histories import NOT_SENT, Run, found
 
@@ -56,3 +58,14 @@ def test_a_workload_that_asked_nothing_is_unknown() -> None:
 def test_it_is_split_by_part_of_the_run() -> None:
     by = found(judged(Run().fault(10, 20).load((10, 20))), "window_availability").by
     assert {name: round(one.value or 0, 1) for name, one in by.items()} == {"before": 1, "fault": 0, "after": 1}
+
+
+def test_users_time_is_exact_however_much_of_it_there_is() -> None:
+    """A stretch in which hardly anybody was up is a small difference between two large sums."""
+    drawn = np.random.default_rng(1)
+    begins = np.sort(drawn.integers(0, 3600 * SECOND_NS, AT_ONCE + 5))
+    users = Stretches(begins, begins + drawn.integers(0, 60 * SECOND_NS, len(begins)), drawn.random(len(begins)) < 0.001)
+    up, whole = users.within(0, 36_000)
+    for step in (1, 17, 35_999):
+        passed = np.clip(step * STEP_NS - begins, 0, users.ends - begins)
+        assert (int(up[step]), int(whole[step])) == (int(passed[users.up].sum()), int(passed.sum()))

@@ -161,7 +161,7 @@ def test_a_change_that_stopped_says_why(tmp_path: Path) -> None:
 
 def test_without_a_script_the_outage_is_drawn_as_well(tmp_path: Path, history: History) -> None:
     tags = Page(written(tmp_path, history, sample.result())).tags
-    drawn = {attributes.get("class") for tag, attributes in tags if tag == "rect" and "x" in attributes}
+    drawn = {attributes.get("class") for tag, attributes in tags if (tag == "rect" and "x" in attributes) or tag == "path"}
     assert drawn >= {"s-ok", "s-failing", "s-unknown", "s-not-sent", "s-primary", "s-replica", "s-role-unknown", "shade"}
 
 
