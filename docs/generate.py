@@ -27,17 +27,69 @@ from harness import (
     judging,
     pytest_plugin,
     registry,
+    repeats,
     scenario,
     shell,
+    spread,
+    sweeping,
     targets,
     testing,
 )
 from harness.layout import Plan, client_nodes
 from harness.protocols import Topology
-from harness.scenario import ChangePlan, FaultPlan
+from harness.scenario import ChangePlan, FaultPlan, Repeat
+from harness.verdict import Measured
 
 FOLDER = Path(__file__).parent / "reference"
 HEAD = "<!-- Written by `python -m docs.generate` from the code: change it there. -->\n"
+
+# What the files of a series and of a sweep hold, by key; one that is missing here, or no longer there, is an error.
+VERDICT = "`pass`, `fail` or `unknown`"
+OF_A_SERIES = {
+    "scenario": "its name",
+    "title": "",
+    "verdict": f"{VERDICT}, of the runs that can be trusted together",
+    "reason": "why, in a sentence",
+    "asked": "the scenario's `repeat`: `min`, `max`, and `until`, by metric the share of the median that its interval may take",
+    "stopped": "why no further run was made, when that was not because it was enough",
+    "unread": "of each run that nothing can be read of, why that is so",
+    "runs": "each run's `folder`, `verdict`, `reason`, and whether it can be `trusted`: nothing about the run itself is unknown",
+    "metrics": "each metric over the runs that can be trusted, as below",
+}
+OF_A_METRIC = {
+    "metric": "its name",
+    "unit": "`s`, `share` or `count`",
+    "runs": "how many runs have a figure",
+    "missing": "how many have none",
+    "median": "",
+    "lower": "the median is not below (95 %, by bootstrap); null for fewer than three runs, or one without an upper bound",
+    "upper": "nor above",
+    "one_mode_p": "the p of Hartigan's dip test for a single mode; null for fewer than eight runs",
+    "several_modes": "whether that p is below 0.05: then the median describes nobody",
+    "values": "each run's figure: `value`, `lower`, `upper`, as a single result has them",
+}
+OF_A_SWEEP = {
+    "scenario": "the name of the scenario that was carried out under each value",
+    "title": "",
+    "vary": "the setting, as `topology.ttl`",
+    "gray": "the title of the scenario with the gray fault; empty without one",
+    "rto_s": "the outage that was wanted; null when none was",
+    "verdict": f"{VERDICT}: `fail` when every value surely misses the RTO",
+    "answer": "what the sweep says, in a sentence",
+    "named": "of the values that meet the RTO the one with the fewest false failovers; null when there is none",
+    "left": "the values of which nothing was run yet",
+    "stopped": "why that is so",
+    "settings": "each value of which something was run, as below",
+}
+OF_A_SETTING = {
+    "value": "as it was written",
+    "meets": f"{VERDICT}: whether every run was surely back within the RTO; null when none was wanted",
+    "write_outage": "the write outages of the runs that can be trusted, as a series' metric; null without such a run",
+    "false_failovers": "in how many runs with the gray fault the primary changed, and of how many; null when that is not known",
+    "folders": "where the series are, below the sweep's folder: first the scenario's, then the one with the gray fault",
+    "outage": "what the scenario's runs say together, as in repeats.json",
+    "gray": "the same of the gray fault's; null without one",
+}
 
 # What each metric means to a reader; a metric that is missing here is an error.
 METRICS = {
@@ -300,7 +352,11 @@ def _metrics() -> Iterator[str]:
 
 def _report_folder() -> Iterator[str]:
     yield "# The report folder\n"
-    yield "A run writes `<reports>/<scenario>/<time>/`; `<reports>/<scenario>/latest` points at the newest.\n"
+    yield "A run writes `<reports>/<scenario>/<time>/`; `<reports>/<scenario>/latest` points at the newest."
+    yield (
+        "[A series of runs](#a-series-of-runs) and [a sweep of a setting](#a-sweep-of-a-setting) have folders of their own, in"
+        " which each run has one like this.\n"
+    )
     rows = [("scenario.yaml", "the scenario as it was run")]
     for word in registry.names("reporters"):
         if word in REPORTS:
@@ -322,6 +378,69 @@ def _report_folder() -> Iterator[str]:
     ]
     yield from _table(("file", "holds"), files)
     yield from _result()
+    yield from _series()
+    yield from _sweep()
+
+
+def _series() -> Iterator[str]:
+    yield "## A series of runs\n"
+    yield (
+        "A scenario with `repeat` writes `<reports>/<scenario>/<time>/` as well, which then holds the runs one below the other;"
+        " see [Repeat a scenario](../how-to/repeat-a-scenario.md). `harness judge` on it judges every run from its history"
+        " again.\n"
+    )
+    files = [
+        ("`01/`, `02/`, …", "one run each, in the order in which they were made, with all that a single run's folder holds"),
+        ("`report.html`", "each figure with its median and interval, and every run as a point; one file that needs no network"),
+        ("`report.md`", "the same as a table, and each run's verdict"),
+        (f"`{repeats.FILE}`", "the same for programs, as below; written when the series is over"),
+        (
+            f"`{repeats.ASKED}`",
+            "what the scenario's `repeat` asked for; written when the series begins, so that it is known as one",
+        ),
+        (
+            "`history/<run>/`",
+            "the history of a run that is going on, or whose harness was killed: the next `harness judge` adopts it",
+        ),
+        ("`nodes/<name>/`, `supervisor.log`", "the logs of the one cluster on which all runs were made"),
+    ]
+    yield from _table(("file", "holds"), files)
+    one = spread.spread("write_outage", [Measured(1.0, "s", 1.0, 1.0)])
+    yield f"### {repeats.FILE}\n"
+    yield from _keys(repeats.Series("", "", (), Repeat()).as_json(), OF_A_SERIES)
+    yield "A metric in it:\n"
+    yield from _keys(one.as_json(), OF_A_METRIC)
+
+
+def _sweep() -> Iterator[str]:
+    yield "## A sweep of a setting\n"
+    yield (
+        "`harness sweep` writes `<reports>/<scenario>/sweeps/<time>/`, anew after each value, so that one that is interrupted"
+        " keeps what it has; see [Sweep a setting](../how-to/sweep-a-setting.md). `harness judge` on it judges all of its runs"
+        " again.\n"
+    )
+    files = [
+        (
+            "`<value>/<scenario>/<time>/`",
+            "a [series of runs](#a-series-of-runs) under that value, and one of the gray fault's scenario",
+        ),
+        ("`report.html`", "outage against false failovers, a point for each value; one file that needs no network"),
+        ("`report.md`", "the same as a table"),
+        (f"`{sweeping.FILE}`", "the same for programs, as below"),
+    ]
+    yield from _table(("file", "holds"), files)
+    series = repeats.Series("", "", (), Repeat())
+    told = sweeping.Sweep("", "", "", [sweeping.Setting("", series, series)]).as_json()
+    yield f"### {sweeping.FILE}\n"
+    yield from _keys(told, OF_A_SWEEP)
+    yield "A setting in it:\n"
+    yield from _keys(told["settings"][0], OF_A_SETTING)
+
+
+def _keys(told: Mapping[str, Any], meanings: Mapping[str, str]) -> Iterator[str]:
+    if set(told) != set(meanings):
+        raise KeyError(f"keys without a meaning, or meanings without a key: {sorted(set(told) ^ set(meanings))}")
+    yield from _table(("key", "meaning"), [(f"`{key}`", meanings[key]) for key in told])
 
 
 def _result() -> Iterator[str]:

@@ -6,7 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
+import pandas as pd  # type: ignore[import-untyped]
+import polars as pl
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
 
@@ -15,6 +18,8 @@ from harness.errors import HarnessError, UsageError
 from harness.history import History, read
 from harness.recording import Recorder
 from tests.unit.test_history import ORIGIN, record, write_events
+
+RECORDED = Path(__file__).parents[1] / "recorded" / "writer_crash" / "history"
 
 
 def write_final(folder: Path, node: str, *lines: Any, end: str = "\n") -> None:
@@ -185,3 +190,12 @@ def test_any_reader_of_parquet_sees_words_and_payloads(folder: Path) -> None:
     assert rows[0] == {"intended": 10, "zone": "az-a", "endpoint": "writer", "payload_json": '{"from": 1, "to": 2}'}
     assert rows[1]["payload_json"] is None
     assert table["value"].to_numpy().dtype == np.int64
+
+
+@pytest.mark.parametrize("name", ["operations", "final_reads"])
+def test_pandas_polars_and_duckdb_read_the_same_without_our_code(name: str) -> None:
+    file = RECORDED / f"{name}.parquet"
+    rows = duckdb.connect().execute(f"SELECT * FROM '{file}'").fetchall()
+    by_pandas = pd.read_parquet(file)
+    assert pl.read_parquet(file).rows() == rows
+    assert by_pandas.astype(object).where(by_pandas.notna(), None).to_numpy().tolist() == [list(row) for row in rows]

@@ -153,6 +153,23 @@ def test_queries_answer_from_a_history_without_our_code(text: str, monkeypatch: 
     assert all(value is not None for row in rows for value in row[:2])
 
 
+TYPES = {"BIGINT": "int64", "UINTEGER": "uint32", "UTINYINT": "uint8", "VARCHAR": "text"}
+
+
+def test_every_column_of_a_history_is_in_the_how_to_with_its_type() -> None:
+    page = (ROOT / "docs" / "how-to" / "query-a-history.md").read_text("utf-8")
+    documented: dict[str, str] = {}
+    for names, types in re.findall(r"^\| ((?:`\w+`(?:, )?)+) \| ([\w, ]+) \|", page, re.MULTILINE):
+        columns, listed = re.findall(r"`(\w+)`", names), types.split(", ")
+        documented |= zip(columns, listed * len(columns) if len(listed) == 1 else listed, strict=False)
+    history = ROOT / "tests" / "recorded" / "writer_crash" / "history"
+    there: dict[str, str] = {}
+    for name in ("operations", "final_reads"):
+        described = duckdb.connect().execute(f"DESCRIBE SELECT * FROM '{history / name}.parquet'").fetchall()
+        there |= {column: TYPES[type_] for column, type_, *_ in described}
+    assert documented == there
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
     for target in (link["target"] for link in LINK.finditer(page.read_text("utf-8"))):
