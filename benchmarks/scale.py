@@ -57,8 +57,8 @@ def recording(times: int) -> Iterator[Row]:
     with postgres() as port:
         ratios, rates = [], []
         for _ in range(times):
-            ours, unrecorded = (_asked(way, 10, 0, port) for way in ("ours", "unrecorded"))
-            ratios.append(ours["cpu_us"] / unrecorded["cpu_us"] - 1)
+            ours, without = (_each(found) for found in _asked("switched", 10, 0, port).values())
+            ratios.append(ours["cpu_us"] / without["cpu_us"] - 1)
             rates.append(ours["per_s"])
         said = ", ".join(f"{ratio:.1%}" for ratio in sorted(ratios))
         yield (
@@ -191,15 +191,18 @@ def postgres() -> Iterator[int]:
             yield port
 
 
-def _asked(way: str, users: int, rate: float, port: int) -> dict[str, float]:
+def _asked(way: str, users: int, rate: float, port: int) -> dict[str, Any]:
     command = [sys.executable, "-m", "benchmarks.users", way, str(users), str(rate), str(port)]
     ran = subprocess.run(command, check=True, capture_output=True, text=True, timeout=PATIENCE_S * 10)
     found: dict[str, Any] = json.loads(ran.stdout)
+    return found
+
+
+def _each(found: dict[str, float]) -> dict[str, float]:
+    """What one operation cost, and how many there were a second."""
     if found["failed"] > found["operations"] / 1000:
-        sys.exit(f"{' '.join(command)}: {found['failed']} of {found['operations']} operations failed")
-    return {
-        "cpu_us": found["cpu_s"] / found["operations"] * 1e6, "per_s": found["operations"] / found["lasted_s"],
-    }  # fmt: skip
+        sys.exit(f"{found['failed']} of {found['operations']} operations failed")
+    return {"cpu_us": found["cpu_s"] / found["operations"] * 1e6, "per_s": found["operations"] / found["lasted_s"]}
 
 
 def load(times: int) -> Iterator[Row]:
@@ -210,7 +213,7 @@ def load(times: int) -> Iterator[Row]:
         for users in USERS:
             for rate, how in ((RATE, f"{RATE:,}/s"), (0, "as fast as they can")):
                 ways = ("ours", "plain", "in_step") if rate else ("ours", "plain")
-                rounds = [{way: _asked(way, users, rate, port) for way in ways} for _ in range(times)]
+                rounds = [{way: _each(_asked(way, users, rate, port)) for way in ways} for _ in range(times)]
                 ratios = [one["ours"]["cpu_us"] / one["plain"]["cpu_us"] for one in rounds]
                 each = ", ".join(f"{WAYS[way]} {_middle(rounds, way, 'cpu_us')} µs" for way in ways)
                 rates = ", ".join(f"{_middle(rounds, way, 'per_s')}/s" for way in ways)

@@ -2,10 +2,14 @@
 
     python -m benchmarks.users WAY USERS RATE PORT
 
-prints operations, CPU seconds and seconds as JSON. WAY is `ours` (the ledger's, as `harness.load` runs it), `unrecorded` (the
-same with a recorder that keeps nothing), `plain` (users that ask at the same moments as ours) or `in_step` (users with Locust's
-`constant_throughput`, who soon ask at the same moments as each other). A RATE of 0 asks as fast as it can. `benchmarks.scale`
-runs it.
+prints operations, CPU seconds and seconds as JSON. WAY is one of
+
+- `ours`: the ledger's users, as `harness.load` runs them;
+- `switched`: the same, with a recorder that keeps nothing every second quarter of a second; told are both, one as `unrecorded`;
+- `plain`: users that ask at the same moments as ours;
+- `in_step`: users with Locust's `constant_throughput`, who soon ask at the same moments as each other.
+
+A RATE of 0 asks as fast as it can. `benchmarks.scale` runs it.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ import random
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -35,21 +40,9 @@ from harness.workloads.ledger import Ledger
 HOST = "127.0.0.1"
 ACCOUNTS = 1000
 WARM_UP_S, MEASURED_S = 3, 4
+SWITCHED_S, TURN_S = 20, 0.25
 CONNECTED_WITHIN_S = 120
 FASTER_THAN_ANY = 1_000_000  # operations per second, all of which are late from the beginning
-
-
-class Nothing(Recorder):
-    """A recorder that keeps nothing."""
-
-    def begin(self, *_: Any, **__: Any) -> int:
-        return 0
-
-    def end(self, *_: Any, **__: Any) -> None:
-        pass
-
-    def payload(self, _: object) -> int:
-        return 0
 
 
 def login(port: int) -> dict[str, Any]:
@@ -70,14 +63,14 @@ def prepare(port: int) -> None:
         Ledger(accounts=ACCOUNTS).prepare(connection)
 
 
-def ours(users: int, rate: float, port: int, folder: Path, recorder: type[Recorder]) -> tuple[Any, Any]:
+def ours(users: int, rate: float, port: int, folder: Path, recorder: Recorder) -> tuple[Any, Any]:
     options = {"users": users, "rate_per_s": rate or FASTER_THAN_ANY, "accounts": ACCOUNTS, "deadline_s": 1 if rate else 3600}
     config = {
         "workload": "ledger", "options": options, "users": users, "rate_per_s": options["rate_per_s"], "processes": 1, "place": 0,
         "number": 0, "seed": 1, "start": str(folder / "start"),
         "login": login(port), "reading": login(port), "direct": login(port),
     }  # fmt: skip
-    scheduled = ScheduledUsers(config, recorder(folder, "load", "az-a"))
+    scheduled = ScheduledUsers(config, recorder)
     runner = scheduled.environment.create_local_runner()
     scheduled.start(runner)
     _await(scheduled.ready)
@@ -153,24 +146,39 @@ def _await(condition: Any) -> None:
             gevent.sleep(0.05)
 
 
+def measured(environment: Environment, for_s: float) -> Counter[str]:
+    stats, at, cpu_s = environment.stats.total, time.monotonic(), time.process_time()
+    asked, failed = stats.num_requests, stats.num_failures
+    gevent.sleep(for_s)
+    cpu_s, lasted_s = time.process_time() - cpu_s, time.monotonic() - at
+    return Counter(operations=stats.num_requests - asked, failed=stats.num_failures - failed, cpu_s=cpu_s, lasted_s=lasted_s)  # type: ignore[arg-type]  # it counts seconds, too
+
+
+def switched(environment: Environment, recorder: Recorder) -> dict[str, Counter[str]]:
+    """By turns, since a machine that does other things changes by the second."""
+    spare = recorder.begin(0, 0, 0, 0, 0, 0)
+    nothing = {"begin": lambda *_: spare, "end": lambda *_: None, "payload": lambda _: 0}
+    found: dict[str, Counter[str]] = {"recorded": Counter(), "unrecorded": Counter()}
+    for _ in range(round(SWITCHED_S / TURN_S / 2)):
+        found["recorded"].update(measured(environment, TURN_S))
+        vars(recorder).update(nothing)
+        found["unrecorded"].update(measured(environment, TURN_S))
+        for name in nothing:
+            delattr(recorder, name)
+    return found
+
+
 def main(argv: list[str]) -> None:
     way, users, rate, port = argv[0], int(argv[1]), float(argv[2]), int(argv[3])
     prepare(port)
     with tempfile.TemporaryDirectory(prefix="harness-benchmark-") as folder:
-        recorders = {"ours": Recorder, "unrecorded": Nothing}
-        chosen = recorders.get(way)
-        if chosen:
-            environment, runner = ours(users, rate, port, Path(folder), chosen)
+        recorder = Recorder(Path(folder), "load", "az-a")
+        if way in {"ours", "switched"}:
+            environment, runner = ours(users, rate, port, Path(folder), recorder)
         else:
             environment, runner = plain(users, rate, port, in_step=way == "in_step")
         gevent.sleep(WARM_UP_S)
-        stats = environment.stats.total
-        asked, failed, cpu_s, at = stats.num_requests, stats.num_failures, time.process_time(), time.monotonic()
-        gevent.sleep(MEASURED_S)
-        found = {
-            "operations": stats.num_requests - asked, "failed": stats.num_failures - failed,
-            "cpu_s": time.process_time() - cpu_s, "lasted_s": time.monotonic() - at,
-        }  # fmt: skip
+        found = switched(environment, recorder) if way == "switched" else measured(environment, MEASURED_S)
         print(json.dumps(found), flush=True)
         runner.quit()
 
