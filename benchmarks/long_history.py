@@ -8,6 +8,7 @@ written is what a run leaves before it is archived: a recording for each process
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from harness.clock import SECOND_NS
-from harness.history import NOTHING, RAW, TIMES, Array, History, Mask, read
+from harness.clock import MILLISECOND_NS, SECOND_NS
+from harness.history import NOTHING, RAW, TIMES, Array, History, Mask, Outcome, read
 from harness.recording import HEADER, MAGIC, RECORD_BYTES
 
 RECORDED = Path(__file__).parents[1] / "tests/recorded/zone_outage_asynchronous/history"
@@ -75,7 +76,26 @@ class Repeated:
                     at = effect + round(after_s * SECOND_NS) + time * period
                     lines.write(line(at, "manager", {"what": what, "node": node, "error_s": 0.002}))
             later = (self.times - 1) * period
+            lines.writelines(line(was.end + later, "locust", said) for said in self._locust(was))
             lines.writelines(line(e.at + later, e.name, e.data) for e in was.events if e.name in OF_A_RUN and e.at > begin)
+
+    def _locust(self, was: History) -> Iterator[dict[str, Any]]:
+        """What Locust's own statistics told, which the recording is too old for."""
+        asked = was.operations.at(_judged(was)).where(lane="workload")
+        sent = asked.at((asked["started"] != NOTHING) & (asked["ended"] != NOTHING))
+        for process in sent.said("process"):
+            figures = []
+            for kind in sent.said("kind"):
+                its = sent.where(process=process, kind=kind)
+                times = Counter(((its["ended"] - its["started"]) // MILLISECOND_NS).tolist())
+                failures = int((its["outcome"] != Outcome.OK).sum())
+                each = self.times * self.users
+                counted = {str(ms): number * each for ms, number in times.items()}
+                figures.append(
+                    {"kind": kind, "name": "writer", "requests": len(its) * each, "failures": failures * each,
+                     "response_times_ms": counted}
+                )  # fmt: skip
+            yield {"process": process, "zone": sent.where(process=process).said("zone")[0], "statistics": figures}
 
     @staticmethod
     def _id(name: str, time: int) -> str:

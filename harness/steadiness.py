@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.clock import SECOND_NS
-from harness.history import History, Operations, Outcome
-from harness.intervals import SETTLED_S, Gap, during, measured, phases
+from harness.history import History, Operations, Outcome, once
+from harness.intervals import SETTLED_S, Gap, during, load, phases
 
 THROUGHPUT_SHARE = 0.9  # of what was acknowledged in the slowest second before the faults, in each second
 P99_TIMES, P99_LEAST_S = 3.0, 0.05  # the baseline's p99 so many times, or this, whichever is more
@@ -41,10 +41,11 @@ class Baseline:
         return f"at least {least:.0f} operations acknowledged in each second, p99 at most {limit:.0f} ms"
 
 
+@once
 def baseline(history: History) -> Baseline | None:
     """None where there was too little of a workload before the faults."""
     start, stop = phases(history).get("before", (0, 0))
-    ok = _acknowledged(during(_asked(history), (start, stop)))
+    ok = during(_acknowledged(history), (start, stop))
     seconds = np.diff(np.searchsorted(ok["intended"], np.arange(start, stop + 1, SECOND_NS)))
     if len(seconds) < SECONDS_AT_LEAST or seconds.mean() < ENOUGH_PER_S:
         return None
@@ -83,7 +84,7 @@ def stable(history: History, gaps: Sequence[Gap]) -> Instant | None:
     usual = baseline(history)
     if usual is None:
         return Instant(earliest, over)
-    ok = _acknowledged(_asked(history))
+    ok = _acknowledged(history)
     for at in range(int(over), int(history.end - SETTLED_S * SECOND_NS) + 1, STEP_NS):
         if _as_usual(ok, usual, at, SETTLED_S):
             return Instant(earliest if at == over else at - STEP_NS, at)
@@ -101,9 +102,7 @@ def _as_usual(ok: Operations, usual: Baseline, since: int, for_s: float) -> bool
     return float(np.percentile(took, 99)) <= usual.p99_limit_s * SECOND_NS
 
 
-def _asked(history: History) -> Operations:
-    return measured(history, history.operations.where(lane="workload"))
-
-
-def _acknowledged(asked: Operations) -> Operations:
+@once
+def _acknowledged(history: History) -> Operations:
+    asked = load(history)
     return asked.at(asked["outcome"] == Outcome.OK)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -12,12 +12,13 @@ import numpy as np
 from harness.bounds import expectations, judge, show
 from harness.clock import SECOND_NS
 from harness.history import NOTHING, Array, Event, History, Operations, Outcome
-from harness.intervals import deadline_s
+from harness.intervals import deadline_s, users
 from harness.verdict import Finding, Measured
 
 ABSENT = "the history does not hold Locust's own figures"
 # Locust keeps its response times rounded: below each of these, in ms, to so many ms.
 ROUNDED_TO = ((100, 1), (1000, 10), (10_000, 100), (float("inf"), 1000))
+SHARES = (0.5, 0.99)
 COUNTED_SHARE = 0.99  # of the operations that were sent Locust must have counted so many, or it was counting something else
 
 
@@ -56,6 +57,7 @@ class Got:
     least: Array
     most: Array
     failures: int
+    known: dict[float, Measured] = field(default_factory=dict, compare=False)  # share → percentile, once it was asked for
 
     @property
     def guessed(self) -> int:
@@ -63,11 +65,18 @@ class Got:
 
     def percentile(self, share: float) -> Measured:
         """The value is the least that it can have been; no upper bound where that had not ended when measuring did."""
+        if not self.known:
+            self.known.update(self._percentiles())
+        return self.known[share]
+
+    def _percentiles(self) -> Iterator[tuple[float, Measured]]:
         if not len(self.least):
-            return Measured(None, "s")
-        rank = min(int(len(self.least) * share), len(self.least) - 1)
-        least, most = (float(np.sort(waits)[rank]) / SECOND_NS for waits in (self.least, self.most))
-        return Measured(least, "s", least, most if np.isfinite(most) else None)
+            yield from ((share, Measured(None, "s")) for share in SHARES)
+            return
+        ranks = [min(int(len(self.least) * share), len(self.least) - 1) for share in SHARES]
+        bounds = ((np.partition(waits, ranks)[ranks] / SECOND_NS).tolist() for waits in (self.least, self.most))
+        for share, least, most in zip(SHARES, *bounds, strict=True):
+            yield share, Measured(least, "s", least, most if np.isfinite(most) else None)
 
 
 @dataclass(frozen=True)
@@ -89,9 +98,11 @@ class LieFactor:
 
     def check(self, history: History) -> Finding:
         told, scheduled = _told(history), _scheduled(history)
-        got = {kind: part for kind in sorted(scheduled.names["kind"]) if len((part := _got(history, scheduled, kind)).least)}
+        answered = _next_answer(scheduled)
+        by_kind = ((kind, _got(history, scheduled, answered, [kind])) for kind in sorted(scheduled.names["kind"]))
+        got = {kind: part for kind, part in by_kind if len(part.least)}
         both = [kind for kind in got if kind in told]
-        theirs, ours = _all_told([told[kind] for kind in both]), _got(history, scheduled, *both)
+        theirs, ours = _all_told([told[kind] for kind in both]), _got(history, scheduled, answered, both)
         measured = {
             "lie_factor": _split(_factor(ours, theirs), {kind: _factor(got[kind], told[kind]) for kind in both}),
             "locust_p99": _split(theirs.percentile(0.99), {kind: one.percentile(0.99) for kind, one in told.items()}),
@@ -125,23 +136,23 @@ def _scheduled(history: History) -> Operations:
     return asked.at(~asked.mask(process=sorted(own)))
 
 
-def _got(history: History, asked: Operations, *kinds: str) -> Got:
+def _got(history: History, asked: Operations, answered: Array, kinds: Sequence[str]) -> Got:
     deadline = int(deadline_s(history) * SECOND_NS)
-    answered = _next_answer(asked)
     # What had neither ended nor had its deadline when measuring ended says nothing.
     known = asked.mask(kind=kinds) & ((asked["ended"] != NOTHING) | (asked["intended"] <= history.end - deadline))
     asked, answered = asked.at(known), answered[known]
     under_way = asked["ended"] == NOTHING
-    waited = np.where(under_way, history.end, asked["ended"]) - asked["intended"]
-    never = under_way | (asked["outcome"] == Outcome.NOT_SENT)
-    least = np.where(never, np.maximum(waited, deadline), waited)
-    most = np.where(never, np.maximum(least, answered - asked["intended"]), least)
+    least = np.where(under_way, history.end, asked["ended"]) - asked["intended"]
+    never = np.flatnonzero(under_way | (asked["outcome"] == Outcome.NOT_SENT))
+    least[never] = np.maximum(least[never], deadline)
+    most = least.astype(np.float64)
+    most[never] = np.maximum(most[never], answered[never] - asked["intended"][never])
     return Got(least, most, int((asked["outcome"] != Outcome.OK).sum()))
 
 
 def _next_answer(asked: Operations) -> Array:
     """For each operation when its user was next acknowledged one, which may be itself; infinite for never."""
-    user = asked["process"].astype(np.int64) << 32 | asked["client"]
+    user = users(asked)
     found = np.full(len(asked), np.inf)
     ok = asked["outcome"] == Outcome.OK
     order = np.argsort(user, kind="stable")
@@ -188,7 +199,7 @@ def _row(kind: str, told: Told | None, got: Got | None) -> dict[str, Any]:
     for word, one in (("locust", told), ("corrected", got)):
         row[f"{word}_operations"] = (len(one.least) if isinstance(one, Got) else one.requests) if one else None
         row[f"{word}_failures"] = one.failures if one else None
-        for name, share in (("p50", 0.5), ("p99", 0.99)):
+        for name, share in zip(("p50", "p99"), SHARES, strict=True):
             row[f"{word}_{name}_s"] = one.percentile(share).value if one else None
     return row | {"lie_factor": _factor(got, told).value if got and told else None}
 

@@ -15,7 +15,7 @@ import numpy as np
 from harness.bounds import expectations, judge, show
 from harness.clock import MILLISECOND_NS, SECOND_NS
 from harness.history import Array, History, Operations
-from harness.intervals import deadline_s, during, in_time, intended, phases
+from harness.intervals import deadline_s, during, in_time, intended, phases, users
 from harness.verdict import Finding, Measured, exactly
 
 WINDOW_NS = SECOND_NS
@@ -87,20 +87,20 @@ def _user_uptime(asked: Operations, deadline: int, parts: Mapping[str, Operation
     if not len(asked):
         return exactly(None, "share")
     by = {name: _share(stretches(part, deadline)) for name, part in parts.items() if len(part)}
-    users = stretches(asked, deadline)
-    by |= {f"worst {length_s}s": exactly(worst, "share") for length_s, worst in curve(users)}
-    return replace(_share(users), by=by)
+    whole = stretches(asked, deadline)
+    by |= {f"worst {length_s}s": exactly(worst, "share") for length_s, worst in curve(whole)}
+    return replace(_share(whole), by=by)
 
 
-def _share(users: Stretches) -> Measured:
-    lasted = users.ends - users.begins
+def _share(time: Stretches) -> Measured:
+    lasted = time.ends - time.begins
     whole = int(lasted.sum())
-    return exactly(float(lasted[users.up].sum() / whole) if whole else None, "share")
+    return exactly(float(lasted[time.up].sum() / whole) if whole else None, "share")
 
 
 def stretches(asked: Operations, deadline: int) -> Stretches:
     """Each operation's time until its user's next, or until the user is taken to be away."""
-    user = _users(asked)
+    user = users(asked)
     order = np.argsort(user, kind="stable")  # as they were meant to start, each user's
     begins, up, user = asked["intended"][order], in_time(asked, deadline)[order], user[order]
     same = np.concatenate([user[1:] == user[:-1], [False]])
@@ -112,17 +112,10 @@ def stretches(asked: Operations, deadline: int) -> Stretches:
     return Stretches(begins, ends, up)
 
 
-def _users(asked: Operations) -> Array:
-    """A number for each operation's user, small where there are few: those are sorted many times as fast."""
-    process = asked["process"].astype(np.int64) + 1  # -1 is a process that is not known
-    user = process * (int(asked["client"].max()) + 1) + asked["client"]
-    return user.astype(np.min_scalar_type(int(user.max())))
-
-
-def curve(users: Stretches) -> list[tuple[int, float]]:
+def curve(time: Stretches) -> list[tuple[int, float]]:
     """For each length in s, up to that of the run: the least share of users' time that was up in any stretch so long."""
-    first, last = int(users.begins.min()), int(users.ends.max())
-    up, whole = users.within(first, (last - first) // STEP_NS + 1)
+    first, last = int(time.begins.min()), int(time.ends.max())
+    up, whole = time.within(first, (last - first) // STEP_NS + 1)
     found = []
     for length_s in LENGTHS_S:
         steps = length_s * SECOND_NS // STEP_NS
