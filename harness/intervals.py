@@ -152,7 +152,7 @@ def lane_of(history: History, endpoint: str, zone: str, lane: str, probes: Opera
     counted = np.union1d(gap_of, np.flatnonzero(lengths > silence))
     of_gap = zip(np.searchsorted(gap_of, counted), np.searchsorted(gap_of, counted, side="right"), strict=True)
     outages = [
-        _gap(i, last_ok, next_ok, failing.at(np.arange(a, b)), allowance)
+        _gap(i, last_ok, next_ok, failing.at(np.arange(a, b)), allowance, deadline)
         for i, (a, b) in zip(counted.tolist(), of_gap, strict=True)
     ]
     longest = float(lengths.max()) / SECOND_NS if len(ok) else 0.0
@@ -197,7 +197,7 @@ def _failing(probes: Operations, before: int) -> Operations:
     return found.at(np.argsort(found["started"], kind="stable"))
 
 
-def _gap(index: int, last_ok: Array, next_ok: Array, failing: Operations, allowance: int) -> Gap:
+def _gap(index: int, last_ok: Array, next_ok: Array, failing: Operations, allowance: int, deadline: int) -> Gap:
     closes = int(next_ok[index]) if index < len(next_ok) else None
     begin = int(last_ok[index])
     if not len(failing):
@@ -206,7 +206,7 @@ def _gap(index: int, last_ok: Array, next_ok: Array, failing: Operations, allowa
     late = failing.at(failing.mask(error=LATE_OK))["answered"]
     signs = [*late[late > failing["started"].max()].tolist(), *([] if closes is None else [closes])]
     closes = min(signs) if signs else None
-    until = _failing_until(failing, closes)
+    until = _failing_until(failing, closes, deadline)
     surely = _surely(failing, until, allowance // 2)
     return Gap(begin, closes, int(failing["started"].min()), until, allowance, *surely)
 
@@ -222,16 +222,18 @@ def _surely(failing: Operations, until: int, latency: int) -> tuple[int, int]:
     return int(surely_from), int(max(failing["started"].max(), until - latency))
 
 
-def _failing_until(failing: Operations, closes: int | None) -> int:
+def _failing_until(failing: Operations, closes: int | None, deadline: int) -> int:
     """Until when nothing was served, as far as the failing probes of a gap prove it.
 
-    One whose packets may not have arrived proves it for the moment when they were sent. A late answer proves it until it
-    came. But service is back with its first sign: the next acknowledgement, or the first late answer once no later probe
-    failed any more. What one connection still waited for after that proves nothing of the others (a paused server answers
-    its parked connections one by one, a replaced one much later).
+    One that waited for its whole `deadline` (ns) proves it for as long; one whose packets may not have arrived, or that was
+    refused or broken off at some moment meanwhile, for its beginning only. A late answer proves it until it came. But service
+    is back with its first sign: the next acknowledgement, or the first late answer once no later probe failed any more. What
+    one connection still waited for after that proves nothing of the others (a paused server answers its parked connections
+    one by one, a replaced one much later).
     """
     answered = failing["answered"]
-    ended = np.where(failing.mask(error=NOT_ARRIVED), failing["started"], failing["ended"])
+    waited = (failing["ended"] - failing["started"] >= deadline - MILLISECOND_NS) & ~failing.mask(error=NOT_ARRIVED)
+    ended = np.where(waited, failing["ended"], failing["started"])
     until = int(np.where(answered != NOTHING, answered, ended).max())
     signs = answered[answered > failing["started"].max()].tolist() + ([] if closes is None else [closes])
     return int(min([until, *signs]))
