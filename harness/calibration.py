@@ -40,7 +40,7 @@ APART_S = 3.0  # from an outage's end to the next one's beginning: then all conn
 GATE_PORT = 5433
 FILE = "calibration.json"
 PROCESS = "probe-az-a"
-BURN = "import os\nos.nice(10)\nwhile True:\n    pass"  # as nice as the load is
+BURN = "from harness.niceness import give_way\ngive_way(10)\nwhile True:\n    pass"  # as nice as the load is
 
 
 @dataclass(frozen=True)
@@ -287,7 +287,7 @@ class _Bench:
         probe = {"zone": zone, "number": 0, "folder": HISTORY, "client": self.topology.client_config(zone), "targets": [target]}
         spawn(client, HISTORY, PROCESS, (PROBES_MODULE, "run"), probe)
         for number in range((os.cpu_count() or 1) if self.saturate else 0):
-            client.spawn("python3", "-c", BURN, log=f"burn-{number}")
+            client.spawn("python3", "-c", BURN, log=f"burn-{number}", behind=True)
 
 
 def _later(by: int) -> Any:

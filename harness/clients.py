@@ -42,7 +42,7 @@ PROBES: Mapping[str, Mapping[str, Mapping[str, float]]] = {
     "node": {"kept": {"cadence_ms": 250, "deadline_ms": 500, "unanswered_max": 3}},
 }
 READY_WITHIN_S = 60.0
-PROBES_MODULE = "harness.probes"
+PROBES_MODULE, LOAD_MODULE = "harness.probes", "harness.load"
 UNANSWERED_LEAST = 3  # also where many writers share what may be unanswered
 HISTORY = "/run/harness/history"  # where client nodes have the cluster's folder of histories
 
@@ -176,7 +176,7 @@ class Clients:
     def _spawn_load(self, workloads: Sequence[Use], start: str) -> None:
         for number, zone in enumerate(self.cluster.zones):
             for config in self._load_configs(zone, number, workloads):
-                self._spawn(zone, config["process"], ("harness.load", "run"), {**config, "start": f"{self._inside}/{start}"})
+                self._spawn(zone, config["process"], (LOAD_MODULE, "run"), {**config, "start": f"{self._inside}/{start}"})
                 self._processes.append(config["process"])
                 if config["ui_port"]:
                     host, port = self.cluster.published(self.cluster.client(zone).spec.name, config["ui_port"])
@@ -325,7 +325,8 @@ def spawn(node: Node, inside: str, process: str, module: tuple[str, ...], config
     path = f"/run/harness/{process}.json"
     node.put(path, json.dumps(config))
     script = 'ended=$1; shift; "$@"; echo $? > "$ended"'
-    node.spawn("sh", "-c", script, "sh", f"{inside}/{process}.exit", "python3", "-m", *module, path, log=process)
+    command = ("sh", "-c", script, "sh", f"{inside}/{process}.exit", "python3", "-m", *module, path)
+    node.spawn(*command, log=process, behind=module[0] == LOAD_MODULE)
 
 
 def _rates(options: Any) -> Iterator[tuple[str, float]]:

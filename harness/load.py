@@ -15,7 +15,6 @@ from locust.stats import stats_history
 # isort: on
 import itertools
 import json
-import os
 import random
 import sys
 from bisect import bisect
@@ -29,6 +28,7 @@ import gevent
 from harness import registry
 from harness.clock import SECOND_NS, cpu_s, now_ns
 from harness.locustfile import Failed, OwnUsers
+from harness.niceness import give_way
 from harness.recording import VALUES_PER_PROCESS, Notes, Outcome, Recorder
 from harness.sessions import PAUSING, Done, Driver, driver_of
 
@@ -200,7 +200,7 @@ class ScheduledUsers:
 
 def run(config: dict[str, Any]) -> None:
     """Runs the users until the history's folder holds a file called `stop`. Raises Failed for a file that cannot be run."""
-    os.nice(NICENESS)
+    give_way(NICENESS)
     folder, process, zone = Path(config["folder"]), config["process"], config["zone"]
     recorder, notes = Recorder(folder, process, zone), Notes(folder / f"{process}.events")
     try:

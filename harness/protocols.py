@@ -112,8 +112,11 @@ class Node(Protocol):
     def run(self, *argv: str, environment: Mapping[str, str] | None = None) -> Ran:
         """Runs a command in the node and waits for it."""
 
-    def spawn(self, *argv: str, log: str) -> None:
-        """Starts a command in the node and leaves it running, its output in `<log>.log` beside the server's."""
+    def spawn(self, *argv: str, log: str, behind: bool = False) -> None:
+        """Starts a command in the node and leaves it running, its output in `<log>.log` beside the server's.
+
+        What is to stay `behind` gets no more of a busy core than other nodes' servers do; in a client node all else gets more.
+        """
 
     def put_first(self, program: str) -> None:
         """Lets the processes of a program of Python's (`python -m program`) wake up before all others, where that is allowed."""

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness import niceness
 from harness.namespaces import kernel
 from harness.namespaces.wire import LONGEST, answered
 
@@ -81,6 +82,7 @@ class NodeServer:
 
     layout: Layout
     _main: int = 0  # the server's process, while it is there
+    _giving_way: asyncio.Task[None] | None = None
     _ending: dict[int, asyncio.Future[int]] = field(default_factory=dict)
 
     async def serve(self, asked: socket.socket, entrances: Mapping[int, socket.socket]) -> None:
@@ -117,7 +119,16 @@ class NodeServer:
         for path, text in files.items():
             self._put(path, text)
         self._main = self._launch(argv, environment, log="server")
+        if self.layout.niceness:
+            self._giving_way = asyncio.get_running_loop().create_task(self._give_way(self._main))
         return {}
+
+    async def _give_way(self, pid: int) -> None:
+        """The server is as nice as its node; its session has to be told so."""
+        for _ in range(niceness.TRIES):
+            if niceness.make_session_nice(pid, self.layout.niceness):
+                return
+            await asyncio.sleep(niceness.AGAIN_S)
 
     def _end(self) -> None:
         if self._main:

@@ -55,7 +55,7 @@ RANGE, RANGE_UNLESS_TOLD, PREFIX = "HARNESS_NETWORK", "198.18.0.0/15", 20
 ROUTES = Path("/proc/net/route")
 # A node's PID 1: it reaps whatever is left to it and starts its own child again when all processes are killed.
 INIT = ("/bin/sh", "-c", "while :; do sleep 3600 & wait; done")
-CLIENT_CPU_SHARES = 32 * 1024  # a container has 1024 unless told
+CLIENT_CPU_SHARES = 32 * 1024  # of what probes and witnesses live in; a container has 1024 unless told
 # Connections whose processes were killed are forgotten within a second, not told of for minutes: a host that was lost
 # knows none of them when it is back.
 FORGETFUL = {"net.ipv4.tcp_orphan_retries": "1"}
@@ -113,7 +113,7 @@ class DockerNode:
     def run(self, *argv: str, environment: Mapping[str, str] | None = None) -> Ran:
         return self._exec(list(argv), dict(environment or {}))
 
-    def spawn(self, *argv: str, log: str) -> None:
+    def spawn(self, *argv: str, log: str, behind: bool = False) -> None:  # noqa: ARG002 (only a client node has two places)
         script = f"exec {shlex.join(argv)} >> {PATHS.log}/{shlex.quote(log)}.log 2>&1"
         with asked(f"{self.spec.name}: {argv[0]} could not be started"):
             self.container.exec_run(["sh", "-c", script], detach=True)
@@ -150,6 +150,39 @@ class DockerNode:
             status, out = self.container.exec_run(argv, environment=environment)
         assert isinstance(out, bytes), "docker-py gives bytes unless asked for a stream"
         return Ran(int(status or 0), out.decode("utf-8", "replace"))
+
+
+@dataclass(frozen=True)
+class DockerClientNode(DockerNode):
+    """A client node: two containers on one network, since niceness counts only within a container.
+
+    What is spawned `behind` lives in the second one (`load`), which has a server's share of the cores; the first has a far
+    greater one, so that probes come before servers, and servers are not starved by the load.
+    """
+
+    load: DockerNode
+
+    def spawn(self, *argv: str, log: str, behind: bool = False) -> None:
+        if behind:
+            self.load.spawn(*argv, log=log)
+        else:
+            super().spawn(*argv, log=log)
+
+    def put(self, path: str, text: str) -> None:
+        super().put(path, text)
+        self.load.put(path, text)
+
+    def kill(self) -> None:
+        super().kill()
+        self.load.kill()
+
+    def pause(self) -> None:
+        super().pause()
+        self.load.pause()
+
+    def resume(self) -> None:
+        super().resume()
+        self.load.resume()
 
 
 def _limits(limits: Limits) -> dict[str, Any]:
@@ -274,29 +307,23 @@ class Docker:
         subnet = ipaddress.IPv4Network(networks[0].attrs["IPAM"]["Config"][0]["Subnet"])
         cluster = DockerCluster(run_id, folder, Plan(subnet, topology.zones), topology, networks[0].attrs["Labels"][OWNER_LABEL])
         specs = [*topology.nodes(cluster.plan.addresses()), *client_nodes(cluster.plan, topology)]
-        missing = [name for name in (*(spec.name for spec in specs), PACKETS) if _named(run_id, name) not in containers]
+        names = [name for spec in specs for name in _containers(spec)]
+        missing = [name for name in (*names, PACKETS) if _named(run_id, name) not in containers]
         if missing:
             raise ClusterError(f"run {run_id} has lost nodes: {', '.join(missing)}; `harness down` removes what is left of it")
         for spec in specs:
-            cluster.nodes[spec.name] = DockerNode(spec, containers[_named(run_id, spec.name)], self._engine)
+            cluster.nodes[spec.name] = _node(spec, containers, run_id, self._engine)
             cluster._versions[f"image {spec.server}"] = containers[_named(run_id, spec.name)].attrs["Config"]["Image"]
         cluster._packets = _packets(containers[_named(run_id, PACKETS)], run_id)
         cluster.open_links(make=False)
         return cluster
 
     def _start(self, spec: NodeSpec, image: str, cluster: DockerCluster, network: str) -> Node:
-        run_id, folder = cluster.run_id, cluster.folder
-        logs = folder / "nodes" / spec.name
-        logs.mkdir(parents=True, exist_ok=True)
-        logs.chmod(0o777)  # the server's user in the node is another one than ours
-        container = DockerContainer(image).with_name(_named(run_id, spec.name))
-        container.with_volume_mapping(str(logs.resolve()), PATHS.log, "rw").with_exposed_ports(*spec.published)
+        run_id = cluster.run_id
+        container = _described(spec, _named(run_id, spec.name), image, cluster.folder).with_exposed_ports(*spec.published)
         extra: dict[str, Any] = _limits(spec.limits)
         if spec.server == "client":
-            container.with_volume_mapping(str((folder / "history").resolve()), HISTORY, "rw")
-            extra["user"] = f"{os.getuid()}:{os.getgid()}"
-            # Niceness counts only within a container. Probes must wake up before busy servers do, too.
-            extra["cpu_shares"] = CLIENT_CPU_SHARES
+            extra |= {"user": _own_user(), "cpu_shares": CLIENT_CPU_SHARES}
         if spec.server == "toxiproxy":
             container.with_command(_toxiproxy_command(image, spec))
         else:
@@ -311,7 +338,43 @@ class Docker:
             labels=_labels(run_id, cluster.owner),
             **extra,
         )
-        return DockerNode(spec, _started(container, spec.name), self._engine)
+        started = _started(container, spec.name)
+        if spec.server != "client":
+            return DockerNode(spec, started, self._engine)
+        *_, name = _containers(spec)
+        load = _described(spec, _named(run_id, name), image, cluster.folder).with_kwargs(
+            network_mode=f"container:{started.id}", labels=_labels(run_id, cluster.owner), entrypoint=list(INIT), user=_own_user()
+        )
+        return DockerClientNode(spec, started, self._engine, DockerNode(spec, _started(load, name), self._engine))
+
+
+def _containers(spec: NodeSpec) -> tuple[str, ...]:
+    """What a node's containers are called, without the run's part of their names."""
+    return (spec.name, f"{spec.name}-load") if spec.server == "client" else (spec.name,)
+
+
+def _node(spec: NodeSpec, containers: Mapping[str, Container], run_id: str, client: docker.DockerClient) -> DockerNode:
+    """A node whose containers are there."""
+    first, *more = (containers[_named(run_id, name)] for name in _containers(spec))
+    if more:
+        return DockerClientNode(spec, first, client, DockerNode(spec, more[0], client))
+    return DockerNode(spec, first, client)
+
+
+def _own_user() -> str:
+    """What clients write into the run's folder belongs to who runs the harness."""
+    return f"{os.getuid()}:{os.getgid()}"
+
+
+def _described(spec: NodeSpec, name: str, image: str, folder: Path) -> DockerContainer:
+    """A container of a node, with the folders of this machine that it has."""
+    logs = folder / "nodes" / spec.name
+    logs.mkdir(parents=True, exist_ok=True)
+    logs.chmod(0o777)  # the server's user in the node is another one than ours
+    container = DockerContainer(image).with_name(name).with_volume_mapping(str(logs.resolve()), PATHS.log, "rw")
+    if spec.server == "client":
+        container.with_volume_mapping(str((folder / "history").resolve()), HISTORY, "rw")
+    return container
 
 
 def _started(container: DockerContainer, name: str) -> Container:

@@ -98,7 +98,7 @@ class LocalNode:
         ended = self._ask("run", within_s=None, argv=argv, environment=dict(environment or {}))
         return Ran(ended["status"], ended["out"])
 
-    def spawn(self, *argv: str, log: str) -> None:
+    def spawn(self, *argv: str, log: str, behind: bool = False) -> None:  # noqa: ARG002 (what stays behind makes itself nice)
         self._ask("spawn", argv=argv, log=log)
 
     def put_first(self, program: str) -> None:
