@@ -11,6 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 ENDPOINT = "named"  # the backend whose log tells where writers are led
 
+# Whoever is no longer named must be left before another one is believed, or for a moment two are led to.
+_ONE_AT_A_TIME = "inter 200ms fall 1 fastinter 300ms rise 2"
+
 _HEAD = """\
 global
   log stdout format timed local0 notice
@@ -51,8 +54,8 @@ def config(
             backend = f"sentinel-{number}-names-{node}"
             checks += [f"backend {backend}", "  option tcp-check"]
             checks += [*_named_by(sentinel, sentinel_port, name, address), *_asked(port, login, "role:master")]
-            checks.append(f"  server it {address}:{port} check")
-            called, backup = (f"{node}-{number}", " backup") if number else (node, "")
+            checks.append(f"  server it {address}:{port} check {_ONE_AT_A_TIME}")
+            called, backup = (f"{node}.{number}", " backup") if number else (node, "")
             named.append(f"  server {called} {address}:{port} track {backend}/it{backup}")
     return "\n".join(
         [
@@ -70,7 +73,7 @@ def config(
             *(f"  server {node} {address}:{port} check" for node, address in databases.items()),
             # Without any replica, readers are served by the primary.
             *(
-                f"  server {node}-0 {address}:{port} track sentinel-0-names-{node}/it backup"
+                f"  server {node}.0 {address}:{port} track sentinel-0-names-{node}/it backup"
                 for node, address in databases.items()
             ),
             "",
