@@ -61,7 +61,7 @@ class Durability:
         if problem:
             return Finding("durability", Verdict.UNKNOWN, f"lost writes cannot be told: {problem}", _unmeasured())
         compared = [
-            _compare(name, _writes(history, kinds), held, _read_at(history))
+            _compare(name, _writes(history, kinds), held, read_at(history))
             for name, kinds in _kinds(sets).items()
             if (held := _held(history.final_reads, nodes, name)) is not None
         ]
@@ -92,7 +92,7 @@ def _writes(history: History, kinds: Sequence[str]) -> Operations:
     return writes.at((writes["value"] != NOTHING) & (writes["started"] != NOTHING))
 
 
-def _read_at(history: History) -> int:
+def read_at(history: History) -> int:
     """When the final reads began: what was acknowledged later, by a client that did not stop, they may not hold."""
     return max((event.at for event in history.named("authority")), default=history.end)
 
