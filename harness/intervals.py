@@ -121,9 +121,15 @@ def measured(history: History, operations: Operations) -> Operations:
 
 
 @once
+def workload(history: History) -> Operations:
+    """All that the workload's users meant to ask, from the first operation to the last."""
+    return history.operations.where(lane="workload")
+
+
+@once
 def load(history: History) -> Operations:
-    """What the workload's users meant to ask while the run was being measured."""
-    return measured(history, history.operations).where(lane="workload")
+    """What they meant to ask while the run was being measured."""
+    return measured(history, workload(history))
 
 
 def users(asked: Operations) -> Array:

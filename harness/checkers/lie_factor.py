@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -12,7 +12,7 @@ import numpy as np
 from harness.bounds import expectations, judge, show
 from harness.clock import SECOND_NS
 from harness.history import NOTHING, Array, Event, History, Operations, Outcome
-from harness.intervals import deadline_s, users
+from harness.intervals import deadline_s, users, workload
 from harness.verdict import Finding, Measured
 
 ABSENT = "the history does not hold Locust's own figures"
@@ -49,34 +49,33 @@ class Told:
 
 @dataclass(frozen=True)
 class Got:
-    """What clients got: how long each operation was waited for from its intended start, at least and at most, in ns.
+    """What clients got: how many operations, how many of them were not acknowledged, and how long they were waited for.
 
-    The two are one where it was sent and ended. `failures` counts what was not acknowledged.
+    `guessed` counts those of which only the least and the most is known; `percentiles` are by share.
     """
 
-    least: Array
-    most: Array
+    operations: int
     failures: int
-    known: dict[float, Measured] = field(default_factory=dict, compare=False)  # share → percentile, once it was asked for
+    guessed: int
+    percentiles: Mapping[float, Measured]
 
-    @property
-    def guessed(self) -> int:
-        return int((self.least != self.most).sum())
+    @classmethod
+    def of(cls, least: Array, most: Array, failures: int) -> Got:
+        """From how long each operation was waited for from its intended start, at least and at most, in ns.
+
+        The two are one where it was sent and ended. A percentile's value is the least that it can have been; it has no upper
+        bound where that had not ended when measuring did.
+        """
+        found = dict.fromkeys(SHARES, Measured(None, "s"))
+        if len(least):
+            ranks = [min(int(len(least) * share), len(least) - 1) for share in SHARES]
+            bounds = ((np.partition(waits, ranks)[ranks] / SECOND_NS).tolist() for waits in (least, most))
+            for share, low, high in zip(SHARES, *bounds, strict=True):
+                found[share] = Measured(low, "s", low, high if np.isfinite(high) else None)
+        return cls(len(least), failures, int((least != most).sum()), found)
 
     def percentile(self, share: float) -> Measured:
-        """The value is the least that it can have been; no upper bound where that had not ended when measuring did."""
-        if not self.known:
-            self.known.update(self._percentiles())
-        return self.known[share]
-
-    def _percentiles(self) -> Iterator[tuple[float, Measured]]:
-        if not len(self.least):
-            yield from ((share, Measured(None, "s")) for share in SHARES)
-            return
-        ranks = [min(int(len(self.least) * share), len(self.least) - 1) for share in SHARES]
-        bounds = ((np.partition(waits, ranks)[ranks] / SECOND_NS).tolist() for waits in (self.least, self.most))
-        for share, least, most in zip(SHARES, *bounds, strict=True):
-            yield share, Measured(least, "s", least, most if np.isfinite(most) else None)
+        return self.percentiles[share]
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ class LieFactor:
         told, scheduled = _told(history), _scheduled(history)
         answered = _next_answer(scheduled)
         by_kind = ((kind, _got(history, scheduled, answered, [kind])) for kind in sorted(scheduled.names["kind"]))
-        got = {kind: part for kind, part in by_kind if len(part.least)}
+        got = {kind: part for kind, part in by_kind if part.operations}
         both = [kind for kind in got if kind in told]
         theirs, ours = _all_told([told[kind] for kind in both]), _got(history, scheduled, answered, both)
         measured = {
@@ -131,7 +130,7 @@ def _told(history: History) -> dict[str, Told]:
 
 def _scheduled(history: History) -> Operations:
     """All that users meant to ask who keep a schedule, from the first operation to the last: Locust counts those, too."""
-    asked = history.operations.where(lane="workload")
+    asked = workload(history)
     own = {str(event["process"]) for event in history.named("ready") if "file" in event.data}
     return asked.at(~asked.mask(process=sorted(own)))
 
@@ -140,14 +139,14 @@ def _got(history: History, asked: Operations, answered: Array, kinds: Sequence[s
     deadline = int(deadline_s(history) * SECOND_NS)
     # What had neither ended nor had its deadline when measuring ended says nothing.
     known = asked.mask(kind=kinds) & ((asked["ended"] != NOTHING) | (asked["intended"] <= history.end - deadline))
-    asked, answered = asked.at(known), answered[known]
+    asked, answered = asked.at(known), answered if known.all() else answered[known]
     under_way = asked["ended"] == NOTHING
     least = np.where(under_way, history.end, asked["ended"]) - asked["intended"]
     never = np.flatnonzero(under_way | (asked["outcome"] == Outcome.NOT_SENT))
     least[never] = np.maximum(least[never], deadline)
     most = least.astype(np.float64)
     most[never] = np.maximum(most[never], answered[never] - asked["intended"][never])
-    return Got(least, most, int((asked["outcome"] != Outcome.OK).sum()))
+    return Got.of(least, most, int((asked["outcome"] != Outcome.OK).sum()))
 
 
 def _next_answer(asked: Operations) -> Array:
@@ -197,7 +196,7 @@ def _row(kind: str, told: Told | None, got: Got | None) -> dict[str, Any]:
     """Both figures of a kind, side by side; times in seconds."""
     row: dict[str, Any] = {"kind": kind}
     for word, one in (("locust", told), ("corrected", got)):
-        row[f"{word}_operations"] = (len(one.least) if isinstance(one, Got) else one.requests) if one else None
+        row[f"{word}_operations"] = (one.operations if isinstance(one, Got) else one.requests) if one else None
         row[f"{word}_failures"] = one.failures if one else None
         for name, share in zip(("p50", "p99"), SHARES, strict=True):
             row[f"{word}_{name}_s"] = one.percentile(share).value if one else None
