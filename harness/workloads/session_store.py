@@ -31,10 +31,10 @@ ENDED_KEPT = 200  # per process, to look at again
 class SessionStore:
     """Users log in, are looked up, stay logged in by coming back, log out, or are forgotten when they do not come back.
 
-    A session is a key that carries its own number and expires `ttl` after the last visit; of `brief` ones, which are a quarter of
+    A session is a key that carries its own number and expires `ttl` after the last visit; of `brief` ones, which are a fifth of
     the log-ins, after `brief_ttl`. `keys` says which of the sessions that there are is visited next: `zipfian` (those that came
     last most of all) or `uniform`. `value_bytes` is a session's size, `reads` the share of the operations that look a session
-    up; of the rest 40 % log in, 30 % are visits (`touch`), 30 % log out. `users` are spread evenly over `zones` (`all`, or a
+    up; of the rest 50 % log in, 30 % are visits (`touch`), 20 % log out. `users` are spread evenly over `zones` (`all`, or a
     list) and intend `rate` operations a second on an absolute schedule; one that could not begin before `deadline` has passed is
     not sent; `reconnect` is the least time between a user's attempts to connect.
     """
@@ -76,7 +76,7 @@ class SessionStore:
     @property
     def mix(self) -> dict[str, float]:
         rest = 1 - self.reads_share
-        kinds = {"log_in": 0.3, "log_in_briefly": 0.1, "touch": 0.3, "log_out": 0.3}
+        kinds = {"log_in": 0.4, "log_in_briefly": 0.1, "touch": 0.3, "log_out": 0.2}
         return {"read": self.reads_share} | {kind: share * rest for kind, share in kinds.items()}
 
     def invariants(self) -> dict[str, int]:

@@ -90,7 +90,7 @@ def test_the_shares_are_those_that_were_asked_for() -> None:
     mix = SessionStore(reads_share=0.8).mix
     assert sum(mix.values()) == pytest.approx(1)
     assert mix["read"] == pytest.approx(0.8)
-    assert mix["log_in"] + mix["log_in_briefly"] == pytest.approx(0.08)
+    assert mix["log_in"] + mix["log_in_briefly"] == pytest.approx(0.1)
 
 
 def test_those_who_came_last_are_looked_up_most_of_all() -> None:
