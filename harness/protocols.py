@@ -505,7 +505,7 @@ class ManagerRecord:
     """
 
     at: float
-    what: str  # detected, elected, promoted or demoted; of a router, routed
+    what: str  # detected, elected, recovered, promoted or demoted; of a router, routed
     said: str
     about: str = ""
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from harness.bounds import expectations, judge, show
 from harness.clock import SECOND_NS
-from harness.history import FaultRecord, History
+from harness.history import Event, FaultRecord, History
 from harness.intervals import Gap, Lane, effect, episode, lanes
 from harness.steadiness import first_written, stable, written
 from harness.verdict import Finding, Measured, between
@@ -80,13 +80,18 @@ def _boundaries(history: History, fault: FaultRecord, kept: Sequence[Lane]) -> t
     if any(gap.first_ok is None for gap in gaps):
         return None, [], ["writes were not back in every client zone, so the phases have no end"]
     start = Boundary("effect", *effect(fault, gaps))
-    last = _served_last(fault, gaps)
-    served = Boundary("served", written(last).earliest, last.first_ok or 0)
-    seen = list(_recorded(history, _zone(kept, last), int(start.earliest), int(served.latest)))
-    promoted = next((one for one in seen if one.what == "promoted"), None)
-    if promoted is None:
+    ended = [(gap, written(gap)) for gap in _waited_for(fault, gaps)]
+    promotion = _promotion(history, int(start.earliest), int(max(one.latest or 0 for _, one in ended)))
+    if promotion is None:
         said = "the manager's log tells of no promotion" if history.named("manager") else "the manager's log was not recorded"
         return None, [], [f"{said}, so there are no phases"]
+    # What stalled again after the promotion is no part of the outage that it ended.
+    ended = [(gap, one) for gap, one in ended if gap.begins <= promotion.at] or ended
+    # Whichever zone was the last: not before any of them can have been served, and when all were.
+    served = Boundary("served", max(one.earliest for _, one in ended), max(one.latest or 0 for _, one in ended))
+    last, _ = max(ended, key=lambda pair: pair[1].earliest + (pair[1].latest or 0))
+    seen = list(_recorded(history, promotion, _zone(kept, last), int(start.earliest), int(served.latest)))
+    promoted = next(one for one in seen if one.what == "promoted")
     if (first_written(gaps).latest or 0) < promoted.earliest:
         return None, [], ["clients were served before the promotion was over, so that was not what they waited for"]
     end = stable(history, gaps)
@@ -94,18 +99,15 @@ def _boundaries(history: History, fault: FaultRecord, kept: Sequence[Lane]) -> t
     ends = list(_in_order(start, [*(_not_after(one, served) for one in seen), served, *known]))
     missing = [phase for what, phase in ENDS.items() if what not in {one.what for one in ends} and what != "stable"]
     notes = [f"nobody saw the end of {', '.join(missing)}: it is part of what follows"] if missing else []
-    return (
-        start,
-        ends,
-        notes + ([] if known else ["service was not seen to be stable when measuring ended, so settle has no end"]),
-    )
+    if not known:
+        notes.append("service was not seen to be stable when measuring ended, so settle has no end")
+    return start, ends, notes
 
 
-def _served_last(fault: FaultRecord, gaps: Sequence[Gap]) -> Gap:
-    """The gap that ended last of those that did not wait for the healing; of all, when every one did."""
+def _waited_for(fault: FaultRecord, gaps: Sequence[Gap]) -> Sequence[Gap]:
+    """The gaps that did not wait for the healing to end; all, when every one did."""
     healing = next((at for at in (fault.healing, fault.healed) if at is not None), None)
-    before = [gap for gap in gaps if healing is None or (gap.first_ok or 0) <= healing]
-    return max(before or gaps, key=lambda gap: gap.first_ok or 0)
+    return [gap for gap in gaps if healing is None or (gap.first_ok or 0) <= healing] or gaps
 
 
 def _zone(kept: Sequence[Lane], gap: Gap) -> str:
@@ -128,12 +130,15 @@ def _in_order(start: Boundary, ends: Sequence[Boundary]) -> Iterator[Boundary]:
         yield before
 
 
-def _recorded(history: History, zone: str, since: int, until: int) -> Iterator[Boundary]:
-    """What logs tell between two instants: the last promotion, what led to it, and since when the zone's router led to it."""
+def _promotion(history: History, since: int, until: int) -> Event | None:
+    """The last one between two instants."""
+    told = [event for event in history.named("manager") if event["what"] == "promoted" and since <= event.at <= until]
+    return told[-1] if told else None
+
+
+def _recorded(history: History, promoted: Event, zone: str, since: int, until: int) -> Iterator[Boundary]:
+    """What logs tell of a promotion between two instants: what led to it, and since when the zone's router led to it."""
     told = [event for event in history.named("manager") if since <= event.at <= until]
-    promoted = next((event for event in reversed(told) if event["what"] == "promoted"), None)
-    if promoted is None:
-        return
     new = promoted.data.get("about") or promoted["node"]  # a manager of its own speaks about another node
     its = [event for event in told if event["node"] == promoted["node"] and event.at <= promoted.at]
     elected = [event for event in its if event["what"] == "elected"]
@@ -144,9 +149,12 @@ def _recorded(history: History, zone: str, since: int, until: int) -> Iterator[B
         for event in told
         if event["what"] == "routed" and event["about"] == new and history.node_zone(event["node"]) == zone
     ]
+    # A server takes writes when its recovery is complete, and says that it is ready some milliseconds later.
+    recovered = [event for event in its if event["what"] == "recovered" and event.at >= (elected[-1] if elected else promoted).at]
     for event in [*detected[:1], *elected[-1:], promoted, *routed[-1:]]:
         error = float(event["error_s"]) * SECOND_NS
-        yield Boundary(event["what"], event.at - error, event.at + error)
+        sign = recovered[-1] if event is promoted and recovered else event
+        yield Boundary(event["what"], sign.at - error, event.at + error)
 
 
 def _between(start: Boundary, ends: Sequence[Boundary]) -> Iterator[tuple[str, Measured]]:

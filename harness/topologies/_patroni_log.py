@@ -13,15 +13,17 @@ _LINE = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)[.,](\d{3}) (UTC )?(.*)$")
 _SIGNS = (
     ("detected", re.compile(r"(WARNING: Request failed to \S+|INFO: Got response from) ")),
     ("elected", re.compile(r"INFO: (promoted self to leader by acquiring session lock|acquired session lock as a leader)")),
+    ("recovered", re.compile(r"\[\d+\] LOG:  archive recovery complete")),
     ("promoted", re.compile(r"\[\d+\] LOG:  database system is ready to accept connections")),
     ("demoted", re.compile(r"INFO: demot(ing|ed) self")),
 )
+OF_A_PROMOTION = ("recovered", "promoted")
 
 
 def recorded(log: str, zone: tzinfo) -> Iterator[ManagerRecord]:
     """The lines that tell of a failover, in order; `zone` is that of the node's clock, in which Patroni writes.
 
-    PostgreSQL becomes ready at every start, too: `promoted` is only what follows `elected`.
+    PostgreSQL becomes ready at every start, too: `recovered` and `promoted` are only what follows `elected`.
     """
     elected = False
     for line in log.splitlines():
@@ -29,8 +31,8 @@ def recorded(log: str, zone: tzinfo) -> Iterator[ManagerRecord]:
             continue
         moment, milliseconds, utc, text = read.groups()
         what = next((what for what, sign in _SIGNS if sign.search(text)), None)
-        if what is None or (what == "promoted" and not elected):
+        if what is None or (what in OF_A_PROMOTION and not elected):
             continue
-        elected = what == "elected"
+        elected = what in ("elected", "recovered")
         at = datetime.fromisoformat(moment).replace(microsecond=int(milliseconds) * 1000, tzinfo=UTC if utc else zone)
         yield ManagerRecord(at.timestamp(), what, text[:120])

@@ -26,6 +26,7 @@ LOG = """\
 2026-11-24 07:56:14,509 INFO: promoted self to leader by acquiring session lock
 server promoting
 2026-11-24 07:56:14.513 UTC [238] LOG:  received promote request
+2026-11-24 07:56:14.581 UTC [238] LOG:  archive recovery complete
 2026-11-24 07:56:14.604 UTC [232] LOG:  database system is ready to accept connections
 """
 
@@ -138,6 +139,29 @@ def test_what_nobody_saw_is_part_of_the_next_phase_and_said() -> None:
     assert finding.notes == ["crash: nobody saw the end of detect: it is part of what follows"]
 
 
+def test_a_write_that_was_taken_before_the_server_said_that_it_was_ready_was_taken_after_its_recovery() -> None:
+    assert judged(failover((10, 11.77))).notes[0].startswith("crash: clients were served before")
+    told = judged(failover((10, 11.77), recovered=11.76))
+    assert not told.notes
+    assert (found(told, "promote").lower, found(told, "promote").upper) == pytest.approx((0.15, 0.21))
+
+
+def test_what_stalls_again_after_the_promotion_is_part_of_settling() -> None:
+    run = failover(healed=20).probes((15, 15.6), zone="az-b")
+    assert total(run, *PHASES[:-1]) == pytest.approx(2, abs=0.03)
+    assert total(run, "settle") == pytest.approx(3.6, abs=0.03)
+
+
+def test_whoever_may_have_been_served_last_is_part_of_the_bounds() -> None:
+    """One zone's end is known exactly, another's hardly: either may be the last, and the outage's own bounds say so."""
+    run = failover().probes((10, 11.9), zone="az-b", every=0.4, deadline=0.1)
+    outage = found(Outage().check(run.history()), "write_outage")
+    finding = judged(run)
+    lower, upper = (sum(getattr(found(finding, phase), side) for phase in PHASES[:-1]) for side in ("lower", "upper"))
+    assert lower <= (outage.lower or 0) <= (outage.upper or 0) <= upper + 0.03
+    assert total(run, *PHASES[:-1]) == pytest.approx(outage.value, abs=0.05)
+
+
 def test_without_the_routers_records_the_route_is_part_of_reconnecting_and_said() -> None:
     run = failover()
     run.events = [event for event in run.events if event.data.get("what") != "routed"]
@@ -170,8 +194,8 @@ def test_the_waterfall_has_a_bar_for_each_phase_one_after_the_other() -> None:
 
 def test_patronis_log_tells_of_a_failover_and_not_of_a_start() -> None:
     told = list(recorded(LOG, UTC))
-    assert [one.what for one in told] == ["detected", "elected", "promoted"]
-    assert told[2].at - told[1].at == pytest.approx(0.095)
+    assert [one.what for one in told] == ["detected", "elected", "recovered", "promoted"]
+    assert told[3].at - told[1].at == pytest.approx(0.095)
 
 
 def test_patronis_own_times_are_those_of_the_nodes_time_zone() -> None:
