@@ -48,9 +48,8 @@ class Resp(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._reader.feed(data)
         reply = self._reader.gets()
-        if reply is not False and self._answer is not None:
-            answer, self._answer = self._answer, None
-            answer.set_result(reply)
+        if reply is not False:
+            self._answered(reply)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._break(network_error(str(exc).lower()) if exc else "connection closed")
@@ -58,9 +57,12 @@ class Resp(asyncio.Protocol):
     def _break(self, why: str) -> None:
         """Nothing more will come: whoever waits is told so."""
         self.broken = self.broken or why
-        if self._answer is not None:
-            answer, self._answer = self._answer, None
-            answer.set_result(Lost(self.broken))
+        self._answered(Lost(self.broken))
+
+    def _answered(self, reply: Any) -> None:
+        answer, self._answer = self._answer, None
+        if answer is not None and not answer.done():  # a login that took too long waits no more
+            answer.set_result(reply)
 
     @property
     def idle(self) -> bool:

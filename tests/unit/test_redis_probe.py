@@ -108,6 +108,15 @@ def test_a_wrong_password_is_told(tmp_path: Path) -> None:
         asyncio.run(Redis("probe", "wrong").connect(server.address))
 
 
+def test_a_login_that_a_frozen_server_does_not_answer_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.probes._resp.CONNECT_TIMEOUT_S", 0.2)
+    server = Server(tmp_path / "one")
+    with server.running() as popen:
+        popen.send_signal(signal.SIGSTOP)
+        with pytest.raises(ConnectionError, match="timeout"):
+            asyncio.run(Redis(**server.probe).connect(server.address))
+
+
 def test_a_replica_says_what_it_is_and_refuses(tmp_path: Path) -> None:
     async def act(connection: RedisConnection, _: object) -> list[object]:
         return [await connection.role(), await connection.write(7), await connection.read()]
