@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from harness.clock import SECOND_NS, now_ns, wait_until
-from harness.endpoints import role_of, with_role
+from harness.endpoints import role_of, shard_of, with_role
 from harness.errors import ClusterError
 from harness.layout import LOCUST_UI, through_toxiproxy
-from harness.protocols import Cluster, Endpoint, LogsInTogether, Node, NodeSpec, Topology
+from harness.protocols import Announces, Cluster, Endpoint, LogsInTogether, Node, NodeSpec, Topology
 from harness.readings import Readings
+from harness.recording import OBSERVE
 from harness.scenario import Use
 from harness.witnesses import LOOK
 
@@ -117,10 +118,22 @@ class Clients:
     def _login(self, endpoint: Endpoint) -> dict[str, Any]:
         return dict(self.topology.login(endpoint.host, endpoint.port))
 
+    def _client_config(self, zone: str) -> dict[str, Any]:
+        config = dict(self.topology.client_config(zone))
+        return config | {"probe": config["probe"] | self._led(zone)}
+
+    def _led(self, zone: str) -> dict[str, str]:
+        """For clients that learn from servers where to connect to: their Toxiproxy, and what says that they shall begin anew."""
+        if not isinstance(self.topology, Announces):
+            return {}
+        through = self.cluster.nodes[f"toxiproxy-{zone}"].spec.address if self.through == "toxiproxy" else ""
+        return {"through": through, "members": f"{HISTORY}/members-{zone}.json"}
+
     def _together(self, zone: str, endpoints: Mapping[str, Endpoint]) -> dict[str, Any]:
         """What sessions log in with, which may need more than one endpoint, and be told of nodes that come and go."""
         if isinstance(self.topology, LogsInTogether):
-            return {**self.topology.login_together(endpoints), "members": f"{self._inside}/members-{zone}.json"}
+            members = f"{self._inside}/members-{zone}.json"
+            return {**self.topology.login_together(endpoints), "members": members, **self._led(zone)}
         return self._login(endpoints["writer"])
 
     def _direct(self, spec: NodeSpec) -> dict[str, Any]:
@@ -201,30 +214,45 @@ class Clients:
 
     def _probe_config(self, zone: str, number: int) -> dict[str, Any]:
         zones = len(self.cluster.zones)
-        client = self.topology.client_config(zone)
+        client = self._client_config(zone)
         endpoints = self.endpoints(zone)
         probes = probes_of(self.topology)
-        asked = [(name, endpoint.host, endpoint.port, probes[role_of(name)]) for name, endpoint in endpoints.items()]
+        asked = [
+            (name, endpoint.host, endpoint.port, {"leads": role_of(name), "shard": shard_of(name)}, probes[role_of(name)])
+            for name, endpoint in endpoints.items()
+        ]
         own = [node for node in self._databases() if node.zone == zone]
-        asked += [(f"node:{node.name}", node.address, client["direct_port"], probes["node"]) for node in own]
+        asked += [
+            (f"node:{node.name}", node.address, client["direct_port"], {"shard": node.shard}, probes["node"]) for node in own
+        ]
         targets = [
             {
-                "endpoint": name, "host": host, "port": port, "lane": lane, **timing,
+                "endpoint": name, "host": host, "port": port, **led, "lane": lane, **timing,
                 "kind": "read" if role_of(name) == "reader" else "probe_write",
                 # Fresh connections come one after the other. Kept writes of all zones come at once: the server then
                 # commits and replicates them in one go, at half the cost.
                 "delay_ms": timing["cadence_ms"] * number / zones if lane == "fresh" else 0,
             }
-            for name, host, port, lanes in asked
+            for name, host, port, led, lanes in asked
             for lane, timing in lanes.items()
         ]  # fmt: skip
         return {
             "zone": zone, "number": number, "folder": self._inside, "client": client, "targets": targets,
-            "observe": [
-                {"node": node.name, "host": node.address, "port": client["direct_port"], "manager": client.get("manager")}
-                for node in own
-            ],
+            "observe": [self._observed(node) for node in own],
         }  # fmt: skip
+
+    def _observed(self, spec: NodeSpec) -> dict[str, Any]:
+        client = self.topology.client_config(spec.zone)
+        return {
+            "node": spec.name, "zone": spec.zone, "shard": spec.shard, "host": spec.address, "port": client["direct_port"],
+            "manager": client.get("manager"),
+        }  # fmt: skip
+
+    def observe(self, came: Sequence[NodeSpec], gone: Sequence[str]) -> None:
+        """Tells the probe processes of databases that came, which are asked for their roles from now on, and of those gone."""
+        lines = [{"node": name, "gone": True} for name in gone] + [self._observed(spec) for spec in came]
+        with open(self.history / OBSERVE, "a", encoding="utf-8") as file:
+            file.write("".join(json.dumps(line) + "\n" for line in lines))
 
     def _load_configs(self, zone: str, number: int, workloads: Sequence[Use]) -> Iterator[dict[str, Any]]:
         """One for each of the workloads that asks from this zone; they are the latest of all."""

@@ -50,7 +50,7 @@ class Guards:
         for kind, share in (("write", bounds.write_success), ("read", bounds.read_success)):
             if share is not None and now >= first_at + WINDOW_NS + SETTLED_NS:
                 yield from self._failures(kind, share, now - SETTLED_NS)
-        roles = self.readings.roles()
+        roles = {node: role for node, role in self.readings.roles().items() if not self.shards or node in self.shards}
         for shard in sorted({self.shards.get(node, "") for node in roles} | set(self.shards.values()) or {""}):
             primaries = sorted(n for n, role in roles.items() if role == "primary" and self.shards.get(n, "") == shard)
             of_shard = f" of {shard}" if shard else ""

@@ -36,6 +36,15 @@ NICENESS = 10  # under full load, probes must wake up before users do
 FIRST_NUMBER = 1000  # processes of load number their values from here, probes from 0
 
 
+def _shard_of(context: Context) -> Callable[[int], str]:
+    """Which shard a key belongs to, where there are shards and the workload says what its keys are called."""
+    shard_of = getattr(context.driver, "shard_of", None)
+    name_of = getattr(context.workload, "name_of", None)
+    if shard_of is None or name_of is None:
+        return lambda key: ""
+    return lambda key: str(shard_of(context.login, name_of(key)))
+
+
 @dataclass
 class Context:
     """What the users of one process share; `base` begins its unique values.
@@ -79,6 +88,7 @@ def user_class(context: Context) -> type[locust.User]:
     endpoints = {name: recorder.name("endpoint", name) for name in sorted(set(leads.values()))}
     unanswered = {kind: Done(Outcome.FAILED if is_read(kind) else Outcome.UNKNOWN, "deadline") for kind in workload.mix}
     mix, shares = list(workload.mix), list(itertools.accumulate(workload.mix.values()))
+    shard_of = _shard_of(context)
     numbers = itertools.count()  # whoever is started anew, by Locust's web UI, is a client of its own
     deadline_ns = int(workload.deadline_s * SECOND_NS)
 
@@ -141,7 +151,8 @@ def user_class(context: Context) -> type[locust.User]:
             reference = recorder.payload(payload) if payload is not None else 0
             started = now_ns()
             session = self.sessions[leads[kind]]
-            endpoint = endpoints[leads[kind]]
+            shard = shard_of(key)
+            endpoint = recorder.name("endpoint", f"{leads[kind]}:{shard}") if shard else endpoints[leads[kind]]
             at = recorder.begin(lane, kinds[kind], endpoint, self.number, intended, started, key, value, reference)
             done = unanswered[kind]
             expired = gevent.Timeout((intended + deadline_ns - started) / 1e9)

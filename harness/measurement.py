@@ -7,10 +7,11 @@ is there before and stays there after: it may have been made for this one measur
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import tzinfo
+from typing import Any
 
 from harness import interrupts, wall_clock
 from harness.clients import Clients
@@ -20,9 +21,9 @@ from harness.errors import ClusterError
 from harness.guards import Guards
 from harness.intervals import of_each_shard
 from harness.nemesis import Nemesis
-from harness.protocols import Cluster, KeepsRecords, KeepsRoutes, Looping, ManagerRecord, Node, Progress, Topology
+from harness.protocols import Cluster, KeepsRecords, KeepsRoutes, Looping, ManagerRecord, Node, NodeSpec, Progress, Topology
 from harness.recording import Notes
-from harness.scenario import Scenario, Use
+from harness.scenario import Scenario, Use, as_run
 from harness.watch import HostWatch
 
 WARM_UP_S = 2.0  # from the first operation to the beginning of the steady state
@@ -46,6 +47,7 @@ class Measurement:
     progress: Progress
     session: str = ""
     dephased: bool = False
+    _gone: list[NodeSpec] = field(default_factory=list)  # nodes that were there once
 
     def __post_init__(self) -> None:
         rng = random.Random(self.seed)
@@ -61,8 +63,8 @@ class Measurement:
         self._logged = (
             {name: len(node.logs()) for name, node in self._of("database", "manager", "router")} if self.session else {}
         )
-        shards = {name: node.spec.shard for name, node in self._of("database")}
-        self.guards = Guards(self.scenario, self.cluster.zones, self.readings, shards=shards)
+        self.guards = Guards(self.scenario, self.cluster.zones, self.readings, shards=self._shards())
+        self._there = {name: node.spec for name, node in self.cluster.nodes.items()}
 
     def carry_out(self) -> None:
         """Measures, breaks, heals, measures on, reads what is left."""
@@ -136,11 +138,30 @@ class Measurement:
         """True; raises what ends the run now: the user, a guard, an accident, a full disk, or an end of probes or load."""
         interrupts.check()
         self.notes.check()
+        self._note_nodes()
         for accident in self.accidents.all():
-            if accident.node is None or accident.node not in self.nemesis.touched:
+            on_purpose = accident.node in self.nemesis.touched or accident.node not in self.cluster.nodes
+            if accident.node is None or not on_purpose:
                 raise ClusterError(f"{accident}, which no fault of this run did" if accident.node else str(accident))
         self.guards.check()
         return self.clients.alive()
+
+    def _note_nodes(self) -> None:
+        """Nodes that a change has added are observed from now on, those that it has taken away no more; both are on record."""
+        there = {name: node.spec for name, node in self.cluster.nodes.items()}
+        came = [spec for name, spec in there.items() if name not in self._there]
+        gone = [spec for name, spec in self._there.items() if name not in there]
+        if not came and not gone:
+            return
+        self._gone += gone
+        self._there = there
+        self.guards.shards = self._shards()
+        databases = [spec for spec in came if spec.role == "database"]
+        self.clients.observe(databases, [spec.name for spec in gone if spec.role == "database"])
+        self.notes.write("laid_out", now_ns(), topology=told_layout(self.scenario, self.cluster, self._gone))
+
+    def _shards(self) -> dict[str, str]:
+        return {name: node.spec.shard for name, node in self._of("database")}
 
     # --- during ---
 
@@ -192,8 +213,8 @@ class Measurement:
 
     def _final_reads(self) -> None:
         self.progress("final reads on every node")
-        shards = {name: node.spec.shard for name, node in self._of("database")}
-        if primaries := of_each_shard(self.topology.roles(self.cluster), shards):
+        self._note_nodes()
+        if primaries := of_each_shard(self.topology.roles(self.cluster), self._shards()):
             self.notes.write("authority", now_ns(), nodes=list(primaries))
         self.clients.final_reads()
 
@@ -228,6 +249,19 @@ class Measurement:
 
     def _of(self, *roles: str) -> list[tuple[str, Node]]:
         return [(name, node) for name, node in self.cluster.nodes.items() if node.spec.role in roles]
+
+
+def told_layout(scenario: Scenario, cluster: Cluster, gone: Sequence[NodeSpec] = ()) -> dict[str, Any]:
+    """What a history says of the nodes that there are, and of those that there were."""
+    nodes = [told_node(node.spec) | {"address": node.spec.address} for node in cluster.nodes.values()]
+    nodes += [told_node(spec) | {"address": spec.address, "removed": True} for spec in gone]
+    told: dict[str, Any] = as_run(scenario)["topology"]
+    return told | {"zones": list(cluster.zones), "nodes": nodes}
+
+
+def told_node(spec: NodeSpec) -> dict[str, Any]:
+    kept = {"shard": spec.shard} if spec.shard else {}
+    return {"name": spec.name, "zone": spec.zone, "role": spec.role, "server": spec.server, **kept}
 
 
 def _loop_s(topology: Topology) -> float:

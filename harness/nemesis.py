@@ -21,7 +21,7 @@ from harness import conditions, targets
 from harness.clock import SECOND_NS, now_ns
 from harness.conditions import Condition
 from harness.errors import ClusterError, HarnessError
-from harness.protocols import Cluster, Group, HostFault, LinkFault, NodeFault, Outcome, Topology, Witness
+from harness.protocols import Cluster, Group, HostFault, LinkFault, NodeFault, Outcome, Sharded, Topology, Witness
 from harness.readings import Readings
 from harness.recording import Notes
 from harness.scenario import ChangePlan, FaultPlan, Planned
@@ -63,7 +63,7 @@ class Nemesis:
     stopping: threading.Event = field(default_factory=threading.Event)
     cut_off: set[str] = field(default_factory=set)  # zones that a network fault holds now
     touched: set[str] = field(default_factory=set)  # nodes that a fault has hit
-    _primary_before: dict[str, str] = field(default_factory=dict)
+    _primaries_before: dict[str, frozenset[str]] = field(default_factory=dict)
     _state: dict[str, set[str]] = field(default_factory=dict)
     _threads: list[threading.Thread] = field(default_factory=list)
     _steady_at: int = 0
@@ -72,7 +72,7 @@ class Nemesis:
     def start(self, steady_at: int) -> None:
         self._steady_at = steady_at
         self._put_off = {plan.id: self.rng.uniform(0, self.dephase_s) for plan in self.plans}
-        self._primary_before = dict.fromkeys((plan.id for plan in self.plans), _primary(self.readings.roles()))
+        self._primaries_before = dict.fromkeys((plan.id for plan in self.plans), _primaries(self.readings.roles()))
         for plan in self.plans:
             thread = threading.Thread(target=self._carry_out, args=(plan,), name=f"nemesis {plan.id}", daemon=True)
             self._threads.append(thread)
@@ -138,8 +138,8 @@ class Nemesis:
         with self._noting_failure(plan):
             roles = self.readings.roles()
             specs = [node.spec for node in self.cluster.nodes.values()]
-            hit = targets.resolve(plan.target, specs, roles, self.rng, self.topology.endpoint_names)
-            self._primary_before[plan.id] = _primary(roles)
+            hit = targets.resolve(plan.target, specs, roles, self.rng, self.topology.endpoint_names, self._shard_of())
+            self._primaries_before[plan.id] = _primaries(roles)
             self.touched |= set(hit.nodes)
             acts, witnesses = self._acts(plan, hit)
             self._look(plan, "before", witnesses, normal=True, within_s=BEGIN_WITHIN_S)
@@ -171,6 +171,10 @@ class Nemesis:
             self._look(plan, "after", witnesses, normal=True, within_s=BEGIN_WITHIN_S if raised else AFTER_WITHIN_S)
         if raised:
             raise raised
+
+    def _shard_of(self) -> Callable[[str], str] | None:
+        """Which shard keeps a key now, where the topology has shards."""
+        return partial(self.topology.shard_of, self.cluster) if isinstance(self.topology, Sharded) else None
 
     def _acts(
         self, plan: FaultPlan, hit: targets.Resolved
@@ -263,8 +267,8 @@ class Nemesis:
         zones = [zone for zone in self.cluster.zones if zone not in self.cut_off]
         if condition.kind == conditions.NEW_WRITER_IS_STABLE:
             roles = self.readings.roles()
-            before = self._primary_before.get(plan.id)
-            if not any(role == "primary" and node != before for node, role in roles.items()):
+            before = self._primaries_before.get(plan.id, frozenset())
+            if not _primaries(roles) - before:
                 return False
         return self.readings.stable(zones, self.stable_for_s)
 
@@ -303,8 +307,8 @@ class Nemesis:
         return now
 
 
-def _primary(roles: Mapping[str, str]) -> str:
-    return next((node for node, role in roles.items() if role == "primary"), "")
+def _primaries(roles: Mapping[str, str]) -> frozenset[str]:
+    return frozenset(node for node, role in roles.items() if role == "primary")
 
 
 def _joined(groups: Sequence[Group]) -> Group:

@@ -275,6 +275,15 @@ class Cluster(Protocol):
     def client(self, zone: str) -> Node:
         """The client node of a zone."""
 
+    def address(self, zone: str) -> str:
+        """An address of a zone that no node has had yet."""
+
+    def add(self, spec: NodeSpec) -> Node:
+        """Lays out one node more while the others go on; starts no server."""
+
+    def remove(self, node: str) -> None:
+        """Takes a node away for good, with all that it holds."""
+
     def link(self, zone: str, endpoint: str) -> Link: ...
     def published(self, node: str, port: int) -> tuple[str, int]:
         """Where programs on the host reach a published port of a node: (host, port)."""
@@ -487,6 +496,51 @@ class Change(Protocol):
         """Makes the change and verifies it; one that cannot be made leaves the cluster serving."""
 
 
+@dataclass(frozen=True)
+class Resharded:
+    """What a resharding did, in a sentence, and on which nodes."""
+
+    said: str
+    touched: Sequence[str]
+
+
+@runtime_checkable
+class ChangesNodeType(Protocol):
+    """A topology whose nodes have a type, which can be another one."""
+
+    def change_node_type(self, cluster: Cluster, to: str) -> None:
+        """Replaces every node by one of that type. Raises ClusterError, with where it stopped, when it could not."""
+
+
+@runtime_checkable
+class Reshards(Protocol):
+    """A topology whose shards become more, or fewer, while clients go on.
+
+    `way` is how data goes from one shard to another: `native`, by the engine's own means, `keys`, key by key, or `fastest`, the
+    first where the engine has it. Each raises ClusterError, with where it stopped, when it is not done within `within_s`.
+    """
+
+    def owned(self, cluster: Cluster) -> Mapping[str, str]:
+        """How much of the data each database node keeps, in words, by its own word."""
+
+    def add_shard(self, cluster: Cluster, way: str, within_s: float) -> Resharded:
+        """One shard more, with as much of the data as the others."""
+
+    def remove_shard(self, cluster: Cluster, shard: str | None, way: str, within_s: float) -> Resharded:
+        """One shard fewer: that one, or the last one; its data goes to the others."""
+
+
+@runtime_checkable
+class ReshardsOffline(Protocol):
+    """A topology whose data can go into a new cluster with other shards, which takes the old one's place."""
+
+    def owned(self, cluster: Cluster) -> Mapping[str, str]:
+        """How much of the data each database node keeps, in words, by its own word."""
+
+    def reshard_offline(self, cluster: Cluster, shards: int, node_type: str, within_s: float) -> Resharded:
+        """Backs up, restores, verifies, cuts over. Raises ClusterError, with where it stopped, when it could not."""
+
+
 @runtime_checkable
 class SwitchesOver(Protocol):
     """A topology whose manager moves the primary on request."""
@@ -526,6 +580,21 @@ class KeepsRoutes(Protocol):
 
     def routes(self, log: str) -> Iterable[ManagerRecord]:
         """What a router's log tells of where the writer endpoint leads: `routed`, `about` the database node."""
+
+
+@runtime_checkable
+class Announces(Protocol):
+    """A topology whose databases tell clients where to connect to: each at its own address, on this port."""
+
+    announced_port: ClassVar[int]
+
+
+@runtime_checkable
+class Sharded(Protocol):
+    """A topology whose shards each keep a part of the data."""
+
+    def shard_of(self, cluster: Cluster, key: str) -> str:
+        """The shard that keeps a key now. Raises ClusterError when nobody does."""
 
 
 @runtime_checkable

@@ -37,6 +37,7 @@ RECORD_BYTES = BEGIN.size + END.size + ANSWERED.size
 GROWTH = 16_384  # records added to the file at a time: 1 MiB
 NOTHING = -1  # a key, value, time or answer that there is not
 VALUES_PER_PROCESS = 1 << 40  # each process numbers its writes from a base of its own, so that no two are equal
+OBSERVE = "observe.jsonl"  # in a history's folder: nodes that come and go while it is recorded
 LATE_OK = "deadline, then ok"  # the class of an operation whose answer came late, and was ok
 # Of a probe whose packets may not have arrived: it proves that the path was dead when they were sent, and nothing for later,
 # when only TCP's own back-off may have been waited for.

@@ -26,8 +26,8 @@ from harness.clock import now_ns
 from harness.errors import HarnessError, UsageError, written_below
 from harness.layout import Plan, client_nodes, locust_ui_ports
 from harness.living import Living
-from harness.measurement import Measurement
-from harness.protocols import Cluster, NodeSpec, Progress, Runtime, Topology
+from harness.measurement import Measurement, told_layout, told_node
+from harness.protocols import Cluster, Progress, Runtime, Topology
 from harness.recording import Notes
 from harness.scenario import Scenario, as_run
 from harness.verdict import Verdict
@@ -216,7 +216,7 @@ def first_event(scenario: Scenario, topology: Topology, runtime: str, seed: int)
     copy: Topology = dataclasses.replace(topology)  # type: ignore[type-var]  # one that is laid out remembers where
     planned = [*copy.nodes(plan.addresses()), *client_nodes(plan, copy)]
     told = as_run(scenario)
-    told["topology"] |= {"zones": list(topology.zones), "nodes": [_told(spec) for spec in planned]}
+    told["topology"] |= {"zones": list(topology.zones), "nodes": [told_node(spec) for spec in planned]}
     return told | {
         "seed": seed,
         "runtime": runtime,
@@ -261,17 +261,10 @@ def _own_versions() -> dict[str, str]:
     }
 
 
-def _told(spec: NodeSpec) -> dict[str, str]:
-    kept = {"shard": spec.shard} if spec.shard else {}
-    return {"name": spec.name, "zone": spec.zone, "role": spec.role, "server": spec.server, **kept}
-
-
 def note_layout(notes: Notes, scenario: Scenario, topology: Topology, cluster: Cluster) -> None:
     """Writes what is known only once the nodes are there: addresses and versions."""
-    told = as_run(scenario)["topology"]
-    nodes = [_told(node.spec) | {"address": node.spec.address} for node in cluster.nodes.values()]
     notes.write(
         "laid_out", now_ns(),
-        topology=told | {"zones": list(cluster.zones), "nodes": nodes},
+        topology=told_layout(scenario, cluster),
         versions=_own_versions() | dict(cluster.versions()) | dict(topology.versions(cluster)),
     )  # fmt: skip

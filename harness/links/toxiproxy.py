@@ -69,6 +69,13 @@ class ToxiproxyNode:
         if found is None or not _is_as_asked(found, asked):
             raise self._error(what, f"asked for {asked}, but it is {found}")
 
+    def delete(self, name: str) -> None:
+        """Deletes a proxy and cuts its connections; also an error when there was none."""
+        what = f"proxy '{name}'"
+        self._call("DELETE", f"/proxies/{name}", what)
+        if name in self._object("/proxies", "all proxies"):
+            raise self._error(what, "was deleted, but is still there")
+
     def remove_toxic(self, proxy: str, name: str) -> None:
         """Removes a toxic; also an error when there was none."""
         what = f"proxy '{proxy}', toxic '{name}'"

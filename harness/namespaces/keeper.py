@@ -137,7 +137,7 @@ class Keeper:
         if what == "add":
             return self._add(Layout(**about["layout"]), files)
         answers: Mapping[str, Callable[..., dict[str, Any]]] = {
-            "ready": self._ready, "rule": self._rule, "unrule": self._unrule,
+            "ready": self._ready, "remove": self._remove, "rule": self._rule, "unrule": self._unrule,
             "counted": self._counted, "run": self._run,
         }  # fmt: skip
         return answers[what](**about)
@@ -168,6 +168,13 @@ class Keeper:
         finally:
             for file in (network, said, *((says,) if says >= 0 else ())):
                 os.close(file)
+        return {}
+
+    def _remove(self, name: str) -> dict[str, Any]:
+        """Ends a node with everything in it; nobody is told, since it was asked for."""
+        process = self.nodes.pop(name)
+        os.kill(process, signal.SIGKILL)
+        Path(f"{name}.sock").unlink()
         return {}
 
     def _reap(self) -> None:

@@ -2,8 +2,8 @@
 
 `clear CONFIG` ({client, host, port}) removes what earlier probes wrote. CONFIG of `run` is a JSON file: `zone`,
 `folder` (of the history), `number` (makes written values unique), `client` (protocol and login), `targets`
-([{endpoint, kind, host, port, lane, cadence_ms, deadline_ms, unanswered_max, delay_ms, reconnect_ms}]), `observe` ([{node,
-host, port, manager: {speaks, host, port}}]). Ends when the folder holds a file called `stop`.
+([{endpoint, kind, host, port, leads, shard, lane, cadence_ms, deadline_ms, unanswered_max, delay_ms, reconnect_ms}]),
+`observe` ([{node, shard, host, port, manager: {speaks, host, port}}]). Ends when the folder holds a file called `stop`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from harness.members import Manager
 from harness.probes.contract import Address, Client
 from harness.probes.lanes import Lane, Target, Values
 from harness.probes.observer import Observer
-from harness.recording import VALUES_PER_PROCESS, Notes, Recorder
+from harness.recording import OBSERVE, VALUES_PER_PROCESS, Notes, Recorder, read_lines
 
 
 def client_of(config: dict[str, Any]) -> Client:
@@ -33,11 +33,11 @@ def client_of(config: dict[str, Any]) -> Client:
 def observer_of(seen: dict[str, Any], client: Client, notes: Notes) -> Observer:
     """Who asks a node for its role, and its manager, where it has one."""
     node, address = seen["node"], Address(seen["host"], seen["port"])
-    managed = seen.get("manager")
+    managed, shard = seen.get("manager"), seen.get("shard", "")
     if not managed:
-        return Observer(node, address, client, notes)
+        return Observer(node, address, client, notes, shard=shard)
     manager: Manager = registry.find("members", managed["speaks"])()
-    return Observer(node, address, client, notes, manager, Address(managed["host"], managed["port"]))
+    return Observer(node, address, client, notes, manager, Address(managed["host"], managed["port"]), shard)
 
 
 async def probe(config: dict[str, Any]) -> None:
@@ -50,7 +50,8 @@ async def probe(config: dict[str, Any]) -> None:
     lanes = [
         Lane(
             Target(
-                target["endpoint"], target["kind"], Address(target["host"], target["port"]), target["lane"],
+                target["endpoint"], target["kind"],
+                Address(target["host"], target["port"], target.get("leads", ""), target.get("shard", "")), target["lane"],
                 target["cadence_ms"], target["deadline_ms"],
                 int(target["delay_ms"] * MILLISECOND_NS), target["unanswered_max"], target.get("reconnect_ms", 100),
             ),
@@ -62,7 +63,7 @@ async def probe(config: dict[str, Any]) -> None:
     notes.write("ready", now_ns(), process=process, zone=zone)
     first_at = await started(folder)
     tasks = [asyncio.create_task(lane.run(first_at)) for lane in lanes]
-    tasks += [asyncio.create_task(observer_of(seen, client, notes).run()) for seen in config.get("observe", ())]
+    tasks.append(asyncio.create_task(observe(config, client, notes)))
     tasks.append(asyncio.create_task(watch_itself(recorder, notes, process, zone)))
     stop = asyncio.create_task(stopped(folder))
     done, _ = await asyncio.wait({stop, *tasks}, return_when=asyncio.FIRST_COMPLETED)
@@ -70,6 +71,33 @@ async def probe(config: dict[str, Any]) -> None:
         task.result()
     notes.write("stopped", now_ns(), process=process, zone=zone)
     recorder.close()
+
+
+async def observe(config: dict[str, Any], client: Client, notes: Notes) -> None:
+    """Asks the zone's databases for their roles: those that are there, and those that come, until they go."""
+    observers: dict[str, asyncio.Task[None]] = {}
+
+    def begin(seen: dict[str, Any]) -> None:
+        observers[seen["node"]] = asyncio.create_task(observer_of(seen, client, notes).run())
+
+    for seen in config.get("observe", ()):
+        begin(seen)
+    told = Path(config["folder"]) / OBSERVE
+    known = 0
+    while True:
+        lines = list(read_lines(told))
+        for line in lines[known:]:
+            if line.get("gone"):
+                if task := observers.pop(line["node"], None):
+                    task.cancel()
+                    notes.write("role", now_ns(), node=line["node"], role="removed")
+            elif line["zone"] == config["zone"]:
+                begin(line)
+        known = len(lines)
+        for task in observers.values():
+            if task.done():  # an observer never ends by itself: whatever ended it is the news
+                task.result()
+        await asyncio.sleep(0.2)
 
 
 async def started(folder: Path) -> int:

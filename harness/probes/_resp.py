@@ -24,7 +24,11 @@ class Lost(Exception):
 
 
 class Said(Exception):
-    """The server answered with an error; its text is the error's class."""
+    """The server answered with an error; its text is the error's class, `whole` all that it said."""
+
+    def __init__(self, whole: str) -> None:
+        super().__init__(word_of(whole))
+        self.whole = whole
 
 
 def word_of(error: str) -> str:
@@ -77,7 +81,7 @@ class Resp(asyncio.Protocol):
         if isinstance(reply, Lost):
             raise reply
         if isinstance(reply, hiredis.ReplyError):
-            raise Said(word_of(str(reply)))
+            raise Said(str(reply))
         return reply
 
     def close(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from harness.recording import Outcome
 
@@ -19,10 +19,16 @@ class Answered:
 
 @dataclass(frozen=True)
 class Address:
-    """Where a probe connects to."""
+    """Where a probe connects to.
+
+    Where data is in parts and clients find their way to each by themselves, it is where they begin to ask: `leads` says what they
+    look for, the `writer` or the `reader` of a `shard`; empty is the very node at the address.
+    """
 
     host: str
     port: int
+    leads: str = ""
+    shard: str = ""
 
 
 _WORDS = (
@@ -71,3 +77,11 @@ class Client(Protocol):
     """Opens connections of one protocol. Raises ConnectionError, its text the error's class."""
 
     async def connect(self, address: Address) -> Connection: ...
+
+
+@runtime_checkable
+class FindsItsWay(Protocol):
+    """A client that learns from the system itself where to connect to."""
+
+    def where(self, address: Address) -> Address:
+        """Where a connection to an address would lead now."""

@@ -18,7 +18,7 @@ from itertools import count
 from typing import Any
 
 from harness.clock import MILLISECOND_NS, now_ns
-from harness.probes.contract import Address, Answered, Client, Connection
+from harness.probes.contract import Address, Answered, Client, Connection, FindsItsWay
 from harness.recording import NOT_ARRIVED, Outcome, Recorder
 
 _TCP_INFO_SIZE = 104
@@ -245,9 +245,9 @@ class Lane:
         """None when the address takes TCP connections, else why not. Costs a server without a listener nothing."""
         probe = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         try:
-            address = (self.target.address.host, self.target.address.port)
+            to = self.client.where(self.target.address) if isinstance(self.client, FindsItsWay) else self.target.address
             async with asyncio.timeout(self.target.deadline_ms / 1000):
-                await asyncio.get_running_loop().sock_connect(probe, address)
+                await asyncio.get_running_loop().sock_connect(probe, (to.host, to.port))
         except TimeoutError:
             return _CONNECT_DEADLINE
         except ConnectionRefusedError:

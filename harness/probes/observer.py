@@ -23,7 +23,8 @@ REPEAT_NS = 1_000_000_000  # an unchanged reading is written again this often, s
 class Observer:
     """Asks one node for its role by its own protocol, and `manager`, at `managed_at`, for what it says of its member.
 
-    Writes `role` events ({node, role}) and `member` events ({node, …}) on every change, and now and then.
+    Writes `role` events ({node, role}, and {shard} where it keeps a part of the data) and `member` events ({node, …}) on every
+    change, and now and then.
     """
 
     node: str
@@ -32,6 +33,7 @@ class Observer:
     notes: Notes
     manager: Manager | None = None
     managed_at: Address | None = None
+    shard: str = ""
     every_s: float = 0.5
     deadline_s: float = 0.5
     _connection: Connection | None = None
@@ -47,11 +49,12 @@ class Observer:
     async def _watch(self, event: str, ask: Any, every_s: float) -> None:
         last: dict[str, Any] = {}
         written = 0
+        of_shard = {"shard": self.shard} if self.shard else {}
         while True:
             began = now_ns()
             said = await ask()
             if said != last or began - written > REPEAT_NS:
-                self.notes.write(event, now_ns(), asked=began, node=self.node, **said)
+                self.notes.write(event, now_ns(), asked=began, node=self.node, **of_shard, **said)
                 last, written = said, began
             await asyncio.sleep(max(0.0, every_s - (now_ns() - began) / 1e9))
 

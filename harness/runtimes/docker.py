@@ -199,6 +199,16 @@ class DockerCluster(LaidOut):
     """A topology whose nodes are containers on one bridge network."""
 
     _packets: Packets | None = None
+    _maker: Callable[[NodeSpec], Node] | None = None
+
+    def _make(self, spec: NodeSpec) -> Node:
+        assert self._maker is not None, "whoever lays a cluster out, or attaches to it, knows how its nodes are made"
+        return self._maker(spec)
+
+    def _unmake(self, node: Node) -> None:
+        assert isinstance(node, DockerNode), "every node of this cluster is a container"
+        with asked(f"{node.spec.name} could not be removed"):
+            node.container.remove(force=True, v=True)
 
     @property
     def network(self) -> Packets:
@@ -275,6 +285,7 @@ class Docker:
             with asked("the images cannot be had", RuntimeUnavailable):
                 references = {family: images.of(family) for family in sorted({spec.server for spec in specs} | {"packets"})}
             cluster._versions.update({f"image {family}": reference for family, reference in references.items()})
+            cluster._maker = lambda spec: self._start(spec, images.of(spec.server), cluster, network)
             self.progress(f"starting {len(specs)} nodes in {len(cluster.zones)} zones")
             with ThreadPoolExecutor(AT_ONCE) as pool:
                 rules = pool.submit(_packet_rules, run_id, owner, references["packets"], str(subnet))
@@ -315,6 +326,8 @@ class Docker:
             cluster.nodes[spec.name] = _node(spec, containers, run_id, self._engine)
             cluster._versions[f"image {spec.server}"] = containers[_named(run_id, spec.name)].attrs["Config"]["Image"]
         cluster._packets = _packets(containers[_named(run_id, PACKETS)], run_id)
+        images, network = Images(self._engine, self.images, self.progress), str(networks[0].name)
+        cluster._maker = lambda spec: self._start(spec, images.of(spec.server), cluster, network)
         cluster.open_links(make=False)
         return cluster
 

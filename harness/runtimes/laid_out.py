@@ -13,7 +13,8 @@ from harness.clock import wait_until
 from harness.errors import ClusterError
 from harness.layout import TOXIPROXY_API, Plan, link_ports, through_toxiproxy
 from harness.links.toxiproxy import ToxiproxyNode
-from harness.protocols import Endpoint, Group, Link, Node, Topology
+from harness.protocols import Announces, Endpoint, Group, Link, Node, NodeSpec, Topology
+from harness.ways import port_of
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,35 @@ class LaidOut(ABC):
     def published(self, node: str, port: int) -> tuple[str, int]:
         """Where programs on the host reach a published port of a node: (host, port)."""
 
+    @abstractmethod
+    def _make(self, spec: NodeSpec) -> Node:
+        """Lays out a node, and starts no server."""
+
+    @abstractmethod
+    def _unmake(self, node: Node) -> None:
+        """Takes a node away, with all that it holds."""
+
+    def address(self, zone: str) -> str:
+        return self.plan.take(zone)
+
+    def add(self, spec: NodeSpec) -> Node:
+        if spec.name in self.nodes:
+            raise ClusterError(f"there is a node called {spec.name} already")
+        node = self._make(spec)
+        for zone in self.zones:
+            self._open_way(self._proxy(zone), spec)
+        self.nodes = {**self.nodes, spec.name: node}  # another dict: others may be going through this one
+        return node
+
+    def remove(self, node: str) -> None:
+        if node not in self.nodes:
+            raise ClusterError(f"there is no node called {node}")
+        gone = self.nodes[node]
+        self.nodes = {name: one for name, one in self.nodes.items() if name != node}
+        for zone in self.zones if self._has_way(gone.spec) else ():
+            self._proxy(zone).delete(node)
+        self._unmake(gone)
+
     @property
     def supervisor(self) -> str:
         return self.owner.rpartition("/")[2]
@@ -99,6 +129,16 @@ class LaidOut(ABC):
                 if make:
                     proxy.create(name, f"0.0.0.0:{endpoint.port}", f"{upstream.host}:{upstream.port}")
                 self._links[zone, name] = ToxiproxyLink(zone, endpoint, proxy)
+            for spec in specs if make else ():
+                self._open_way(proxy, spec)
+
+    def _open_way(self, proxy: ToxiproxyNode, spec: NodeSpec) -> None:
+        """Leads a zone's clients through its Toxiproxy to a database that announces its own address."""
+        if self._has_way(spec) and isinstance(self.topology, Announces):
+            proxy.create(spec.name, f"0.0.0.0:{port_of(spec.address)}", f"{spec.address}:{self.topology.announced_port}")
+
+    def _has_way(self, spec: NodeSpec) -> bool:
+        return spec.role == "database" and isinstance(self.topology, Announces)
 
     def reset_links(self) -> None:
         """Takes every toxic off, and enables every proxy."""

@@ -19,7 +19,8 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar
@@ -209,6 +210,8 @@ def _way(source: Group, target: Group, **act: object) -> dict[str, Any]:
 class LocalCluster(LaidOut):
     """A topology whose nodes are namespaces on one bridge."""
 
+    _numbers: Iterator[int] = field(default_factory=count)  # of nodes, and of the bridge's ports that lead to them
+
     @property
     def network(self) -> LocalNetwork:
         return LocalNetwork(self._home / SOCKET)
@@ -228,6 +231,10 @@ class LocalCluster(LaidOut):
             raise ClusterError(f"{node}: port {port} is not published")
         return "127.0.0.1", outer
 
+    def _unmake(self, node: Node) -> None:
+        wire.ask(self._home / SOCKET, "remove", name=node.spec.name)
+        shutil.rmtree(self._home / "data" / node.spec.name, ignore_errors=True)
+
     def restore(self) -> None:
         self.network.heal()
         for node in self.nodes.values():
@@ -235,8 +242,9 @@ class LocalCluster(LaidOut):
                 node.restore()
         self.reset_links()
 
-    def _add(self, spec: NodeSpec, number: int) -> Node:
+    def _make(self, spec: NodeSpec) -> Node:
         """Makes a node, and lets programs of this machine in at its published ports."""
+        number = next(self._numbers)
         logs = self.folder / "nodes" / spec.name
         logs.mkdir(parents=True, exist_ok=True)
         binds = {str(logs): LOG}
@@ -341,13 +349,13 @@ class Local:
             if why := _lacking(specs):
                 raise RuntimeUnavailable(why)
             self.progress(f"making {len(specs)} nodes in {len(cluster.zones)} zones")
-            for number, spec in enumerate(specs):
-                cluster.nodes[spec.name] = self._made(cluster, spec, number)
+            for spec in specs:
+                cluster.nodes[spec.name] = self._made(cluster, spec)
             cluster.open_links()
             yield cluster
 
-    def _made(self, cluster: LocalCluster, spec: NodeSpec, number: int) -> Node:
-        node = cluster._add(spec, number)
+    def _made(self, cluster: LocalCluster, spec: NodeSpec) -> Node:
+        node = cluster._make(spec)
         if spec.role == "proxy":
             node.start()
         return node
@@ -374,6 +382,7 @@ class Local:
         missing = [spec.name for spec in specs if spec.name not in there]
         if missing:
             raise ClusterError(f"run {run_id} has lost nodes: {', '.join(missing)}; `harness down` removes what is left of it")
+        cluster._numbers = count(len(there))
         for spec in specs:
             cluster.nodes[spec.name] = LocalNode(spec, keeper.folder / f"{spec.name}.sock", run_id)
         cluster.open_links(make=False)

@@ -204,7 +204,8 @@ def _of_topology(scenario: Scenario, folder: Path) -> Iterator[Contradiction]:
             meant = f"{plan.kind} acts on {' or '.join(sorts)}, but '{plan.target}' means {plan.target.sort}"
             yield ("faults", index, "target"), False, f"{meant}; write, for example, '{EXAMPLE_OF[sorts[0]]}'"
             continue
-        never = targets.never_matches(plan.target, specs, topology.zones, topology.endpoint_names)
+        grows = any(getattr(change.change, "adds_nodes", False) for change in scenario.changes)
+        never = targets.never_matches(plan.target, specs, topology.zones, topology.endpoint_names, grows=grows)
         if never:
             yield ("faults", index, "target"), False, never
         if hasattr(plan.fault, "on_link") and scenario.path_through != "toxiproxy":

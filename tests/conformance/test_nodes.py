@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from harness import witnesses
 from harness.clock import wait_until
 from harness.errors import ClusterError
 from harness.faults.crash import Crash
@@ -15,8 +18,8 @@ from harness.faults.lose_host import LoseHost
 from harness.faults.partition import Partition
 from harness.faults.pause import Pause
 from harness.faults.restart import Restart
-from harness.protocols import Cluster, Group, Limits, Witness
-from tests.conformance.echo import ENDED, PORT, QUESTION, seen, send_datagram
+from harness.protocols import Cluster, Group, Limits, Node, NodeSpec, Witness
+from tests.conformance.echo import ENDED, PORT, QUESTION, Echo, seen, send_datagram
 
 ZONES = ("az-a", "az-b", "az-c")
 # Holds a connection, asks on it once a file is there, and says what it hears.
@@ -40,6 +43,13 @@ with socket.create_connection(("{address}", {port})) as held:
     except ConnectionResetError:
         print("reset", flush=True)
 """
+
+
+@dataclass
+class _Described:
+    """A node that is not there yet, or no more."""
+
+    spec: NodeSpec
 
 
 def others(cluster: Cluster, zone: str) -> Group:
@@ -290,3 +300,24 @@ def listening_beyond_loopback(cluster: Cluster) -> set[tuple[str, int]]:
     lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     found = [(words[1].split(":")[0], int(words[1].split(":")[1], 16)) for words in lines if words[3] == "0A"]
     return {(address, port) for address, port in found if port in entrances and address != "0100007F"}
+
+
+def test_a_node_comes_to_a_living_cluster_and_goes_and_neither_is_an_accident(cluster: Cluster) -> None:
+    like = cluster.nodes["echo-az-b"].spec
+    spec = replace(like, name="echo-az-b-2", address=cluster.address("az-b"))
+    assert spec.address not in {node.spec.address for node in cluster.nodes.values()}
+    asks = witnesses.Answer(cluster, cluster.client("az-a"), cast("Node", _Described(spec)), "answers")
+    with cluster.watched() as accidents:
+        node = cluster.add(spec)
+        node.start()
+        wait_until(lambda: asks.look() == "answers", 10, "the new server to answer")
+        assert cluster.nodes["echo-az-b-2"] is node
+        with pytest.raises(ClusterError, match="there is a node called echo-az-b-2 already"):
+            cluster.add(spec)
+        cluster.remove("echo-az-b-2")
+        assert "echo-az-b-2" not in cluster.nodes
+        wait_until(lambda: asks.look() == "silent", 10, "nobody to be at that address any more")
+        with pytest.raises(ClusterError, match="there is no node called echo-az-b-2"):
+            cluster.remove("echo-az-b-2")
+        assert not [accident for accident in accidents.all() if accident.node in (None, *cluster.nodes)]
+    assert Echo().healthy(cluster) is None

@@ -97,6 +97,51 @@ def test_an_unknown_target_is_refused_with_the_closest_one(text: str, suggested:
         targets.parse(text)
 
 
+SHARDS = [
+    NodeSpec(f"redis-{shard}-{zone}", zone, "valkey", "database", "", None, shard=shard)
+    for shard, zone in (("1", "az-a"), ("1", "az-b"), ("2", "az-b"), ("2", "az-c"))
+]
+OF_SHARDS = {"redis-1-az-a": "primary", "redis-1-az-b": "replica", "redis-2-az-b": "replica", "redis-2-az-c": "primary"}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("writer of shard(1)", ("redis-1-az-a",)),
+        ("one replica of shard(2)", ("redis-2-az-b",)),
+        ("every replica of shard(1)", ("redis-1-az-b",)),
+        ("every node of shard(2)", ("redis-2-az-b", "redis-2-az-c")),
+        ("writer of shard_of(user:42)", ("redis-2-az-c",)),
+        ("zone of writer of shard(2)", ("az-c",)),
+        ("zone of writer of shard_of(user:42)", ("az-c",)),
+    ],
+)
+def test_a_shard_is_named_or_found_by_a_key(text: str, expected: tuple[str, ...]) -> None:
+    def shard_of(key: str) -> str:
+        assert key == "user:42"
+        return "2"
+
+    assert targets.resolve(targets.parse(text), SHARDS, OF_SHARDS, random.Random(0), shard_of=shard_of).names == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "specs", "why"),
+    [
+        ("writer", SHARDS, "the topology has 2 shards, each with a writer of its own; write 'writer of shard(1)'"),
+        ("zone of writer", SHARDS, "the topology has 2 shards"),
+        ("writer of shard(3)", SHARDS, "the topology has no shard called '3'; it has 1, 2"),
+        ("writer of shard(1)", SPECS, "the topology has no shards"),
+        ("writer of shard_of(x)", SPECS, "the topology has no shards"),
+    ],
+)
+def test_a_shard_that_cannot_be_meant_is_known_before_the_run(text: str, specs: list[NodeSpec], why: str) -> None:
+    assert why in str(targets.never_matches(targets.parse(text), specs, ZONES, ("writer", "reader")))
+
+
+def test_a_topology_that_grows_may_get_the_shard_that_is_meant() -> None:
+    assert targets.never_matches(targets.parse("writer of shard(3)"), SHARDS, ZONES, ("writer",), grows=True) is None
+
+
 def test_a_target_like_no_other_is_refused_with_all_of_them() -> None:
     with pytest.raises(ValueError, match="known: writer, one replica, .*clients in zone"):
         targets.parse("?????")
