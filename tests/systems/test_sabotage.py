@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from harness import living, runner, runtimes, scenario
+from harness.faults.connection_flood import ConnectionFlood
 from harness.faults.crash import Crash
 from harness.faults.degrade import Degrade
 from harness.faults.latency import Latency
@@ -77,9 +78,10 @@ def unknown(cluster: Living, folder: Path, acts: str, path: str = "direct") -> s
         ("degrade, delay: 20ms", "zone of writer", "direct", Degrade, "between"),
         pytest.param("degrade, loss: 10%", "zone of writer", "direct", Degrade, "between", marks=pytest.mark.slow),
         pytest.param("degrade, rate: 1MB/s", "zone of writer", "direct", Degrade, "between", marks=pytest.mark.slow),
+        pytest.param("connection_flood", "writer", "direct", ConnectionFlood, "on_host", marks=pytest.mark.slow),
         ("latency, delay: 100ms", "clients", "toxiproxy", Latency, "on_link"),
     ],
-    ids=["crash", "pause", "restart", "lose_host", "partition", "reject", "one_way", "delay", "loss", "rate", "latency"],
+    ids=["crash", "pause", "restart", "lose_host", "partition", "reject", "one_way", "delay", "loss", "rate", "flood", "latency"],
 )
 def test_a_fault_that_does_nothing_makes_the_run_unknown(
     cluster: Living,
