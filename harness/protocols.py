@@ -552,6 +552,31 @@ class SwitchesOver(Protocol):
         """
 
 
+@runtime_checkable
+class ScalesReplicas(Protocol):
+    """A topology whose cluster takes replicas in, and lets them go, while it serves."""
+
+    def add_replica(self, cluster: Cluster, zone: str | None) -> str:
+        """Lays out and starts a replica more, in that zone or where there are fewest nodes; returns its name.
+
+        It may not be in sync by then. Raises ClusterError when there is no room for it.
+        """
+
+    def remove_replica(self, cluster: Cluster, name: str) -> None:
+        """Takes a replica away for good, and has the managers forget it. Raises ClusterError where one of them does not."""
+
+
+@runtime_checkable
+class Migrates(Protocol):
+    """A topology whose data can move to a new cluster, which takes the old one's place."""
+
+    def migrate(self, cluster: Cluster) -> int:
+        """Copies everything, compares, cuts over; returns how many keys there were.
+
+        Raises ClusterError, with where it stopped, when it could not.
+        """
+
+
 @dataclass(frozen=True)
 class ManagerRecord:
     """What a manager's or a router's own log tells of a failover: `at` is Unix time in seconds by the node's clock, `said` the

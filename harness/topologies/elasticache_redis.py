@@ -23,12 +23,25 @@ from harness.protocols import AddressPlan, Cluster, Command, Endpoint, Greeting,
 from harness.topologies import _sentinel_routing
 from harness.topologies._haproxy_log import routed
 from harness.topologies._node_types import node_type
+from harness.topologies._redis_scaling import (
+    NAME,
+    PORT,
+    SENTINEL_PORT,
+    asked,
+    command,
+    digest,
+    fail_over,
+    forget,
+    pairs,
+    passed_over,
+    sentinel,
+    sentinels,
+    strings,
+    writes_held,
+)
 from harness.topologies._sentinel_log import recorded
-from harness.witnesses import LOOK
 
-PORT, SENTINEL_PORT = 6379, 26379
 WRITER, READER = 6379, 6380  # at a zone's router
-NAME = "cache"  # by which Sentinels know the primary
 PING = b"PING\r\n"  # answered before any login: by an error, which is an answer
 REPLICAS_MAX = 5  # ElastiCache's
 QUORUM = 2  # of three Sentinels
@@ -77,6 +90,7 @@ class ElasticacheRedis:
     eviction: Eviction = "volatile-lru"
 
     _specs: dict[str, NodeSpec] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _places: dict[str, tuple[str, str]] = field(default_factory=dict, init=False, repr=False, compare=False)
     _secrets: dict[str, str] = field(
         default_factory=lambda: {user: secrets.token_urlsafe(18) for user in ("admin", "application", "probe")},
         init=False, repr=False, compare=False,
@@ -97,21 +111,14 @@ class ElasticacheRedis:
     # --- layout ---
 
     def nodes(self, plan: AddressPlan) -> Sequence[NodeSpec]:
-        places = [(f"cache-{zone}", zone) for zone in plan.zones]
-        places += [(f"cache-{zone}-2", zone) for zone in plan.zones]
-        databases = {name: (zone, plan.take(zone)) for name, zone in places[: 1 + self.replicas]}
+        # Routers know every address that a database may ever have, so that nodes come and go without a word to them.
+        places = [(f"cache-{zone}", zone) for zone in plan.zones] + [(f"cache-{zone}-2", zone) for zone in plan.zones]
+        self._places.update({name: (zone, plan.take(zone)) for name, zone in places})
         sentinels = {zone: plan.take(zone) for zone in plan.zones}
-        primary = next(address for _, address in databases.values())
-        limits = node_type(self.node_type).limits if self.node_type else Limits()
-        specs = [
-            NodeSpec(
-                name, zone, self.engine, "database", address, partial(self._server, address=address, primary=primary),
-                greeting=Greeting(PORT, PING), in_memory=self.persistence == "none", limits=limits,
-            )
-            for name, (zone, address) in databases.items()
-        ]  # fmt: skip
-        addresses = {name: address for name, (_, address) in databases.items()}
-        sentinel = partial(self._sentinel, sentinels=[*sentinels.values()], databases=[*addresses.values()])
+        addresses = {name: address for name, (_, address) in self._places.items()}
+        used = [*addresses][: 1 + self.replicas]
+        specs = [self._database(name, addresses[used[0]], self.node_type) for name in used]
+        sentinel = partial(self._sentinel, sentinels=[*sentinels.values()], databases=[addresses[name] for name in used])
         for zone in plan.zones:
             specs.append(
                 NodeSpec(
@@ -128,6 +135,15 @@ class ElasticacheRedis:
             )  # fmt: skip
         self._specs.update({spec.name: spec for spec in specs})
         return specs
+
+    def _database(self, name: str, primary: str, type_: str) -> NodeSpec:
+        """A database node in a place that is kept for it, which follows the primary at an address unless that is its own."""
+        zone, address = self._places[name]
+        return NodeSpec(
+            name, zone, self.engine, "database", address,
+            partial(self._server, address=address, primary=primary, type_=type_), greeting=Greeting(PORT, PING),
+            in_memory=self.persistence == "none", limits=node_type(type_).limits if type_ else Limits(),
+        )  # fmt: skip
 
     def endpoints(self, zone: str) -> Mapping[str, Endpoint]:
         router = self._specs[f"haproxy-{zone}"].address
@@ -181,12 +197,13 @@ class ElasticacheRedis:
 
     def _unwatched(self, cluster: Cluster) -> str | None:
         """What is missing of Sentinels that know the primary, each other and every replica, by the word of each."""
-        primary = next((name for name, role in self.roles(cluster).items() if role == "primary"), None)
+        roles = self.roles(cluster)
+        primary = next((name for name, role in roles.items() if role == "primary"), None)
         address = cluster.nodes[primary].spec.address if primary else None
         others = str(len(cluster.zones) - 1)
-        wanted = {"ip": address, "flags": "master", "num-slaves": str(self.replicas), "num-other-sentinels": others}
-        for name, said in _asked(cluster, "manager", SENTINEL_PORT, f"SENTINEL MASTER {NAME}").items():
-            known = dict(pairwise(_strings(said)))
+        wanted = {"ip": address, "flags": "master", "num-slaves": str(len(roles) - 1), "num-other-sentinels": others}
+        for name, said in asked(cluster, "manager", SENTINEL_PORT, f"SENTINEL MASTER {NAME}").items():
+            known = dict(pairwise(strings(said)))
             for what, value in wanted.items():
                 if known.get(what) != value:
                     return f"{name} says that {what} is {known.get(what, 'unknown')}, not {value}"
@@ -194,57 +211,143 @@ class ElasticacheRedis:
 
     def members(self, cluster: Cluster) -> Mapping[str, Mapping[str, str]]:
         """What each database node says of its replication, asked from its own zone; empty where it is silent."""
-        said = _asked(cluster, "database", PORT, f"AUTH probe {self._secrets['probe']}\r\nINFO replication")
-        return {name: dict(_pairs(text)) for name, text in said.items()}
+        said = asked(cluster, "database", PORT, f"AUTH probe {self._secrets['probe']}\r\nINFO replication")
+        return {name: dict(pairs(text)) for name, text in said.items()}
 
     def roles(self, cluster: Cluster) -> Mapping[str, str]:
         words = {"master": "primary", "slave": "replica"}
         return {name: words.get(said.get("role", ""), "silent") for name, said in self.members(cluster).items()}
 
+    # --- planned changes ---
+
     def switch_over(self, cluster: Cluster, to: str | None) -> None:
-        """Asks a Sentinel for a failover, and waits until it names another node; which one, Sentinels choose by themselves.
-
-        A node that is wanted is made the one that they prefer (`replica-priority`) until they have chosen.
-        """
+        """Asks a Sentinel for a failover; which replica takes over, Sentinels choose, unless all others are passed over."""
         roles = self.roles(cluster)
-        before = next((name for name, role in roles.items() if role == "primary"), None)
-        if before is None:
-            raise ClusterError("there is no primary to move from")
         others = [name for name, role in roles.items() if role == "replica" and name != to] if to else []
-        sentinel = next(node.spec for node in cluster.nodes.values() if node.spec.role == "manager")
-        address = cluster.nodes[before].spec.address
+        with passed_over(cluster, others, self._secrets["admin"]):
+            fail_over(cluster, _primary(roles))
 
-        def names_another() -> bool:
-            said = _strings(_talk(cluster, sentinel, SENTINEL_PORT, f"SENTINEL GET-MASTER-ADDR-BY-NAME {NAME}"))
-            return bool(said) and address not in said
+    def add_replica(self, cluster: Cluster, zone: str | None) -> str:
+        name = self._free_places(cluster, zone)[0]
+        self._add(cluster, [name], cluster.nodes[_primary(self.roles(cluster))].spec.address, self.node_type)
+        return name
 
+    def remove_replica(self, cluster: Cluster, name: str) -> None:
+        self._remove(cluster, [name])
+        forget(cluster, lambda: self._unfit(cluster))
+
+    def change_node_type(self, cluster: Cluster, to: str) -> None:
+        """New nodes follow, one of them takes over once it has everything that was ever acknowledged, the old ones go."""
         try:
-            for name in others:
-                self._configure(cluster, name, "replica-priority", "0")
-            if others:  # Sentinels read priorities once in 10 s; until they have, they might choose another one
-                wait_until(partial(self._passed_over, cluster, sentinel, others), 15, f"{sentinel.name} to prefer {to}")
-            said = _talk(cluster, sentinel, SENTINEL_PORT, f"SENTINEL FAILOVER {NAME}")
-            if not said.startswith("+OK"):
-                raise ClusterError(f"{sentinel.name} did not begin a failover: {said.strip() or 'it said nothing'}")
-            wait_until(names_another, 60, f"{sentinel.name} to name another primary than {before}")
-        finally:
-            for name in others:
-                self._configure(cluster, name, "replica-priority", "100")
+            type_ = node_type(to)
+        except ValueError as problem:
+            raise ClusterError(str(problem)) from None
+        password, roles = self._secrets["admin"], self.roles(cluster)
+        primary, old = _primary(roles), [*roles]
+        new = self._free_places(cluster, None)[: len(old)]
+        if len(new) < len(old):
+            raise ClusterError(f"{len(old)} new nodes find only {len(new)} free places beside the old ones")
+        try:
+            self._add(cluster, new, cluster.nodes[primary].spec.address, to)
+            _await(lambda: self.healthy(cluster), f"the new nodes ({', '.join(new)}) to be in sync")
+            with (
+                passed_over(cluster, [name for name in old if name != primary], password),
+                writes_held(cluster, primary, password),
+            ):
+                _await(lambda: self._behind(cluster, new, primary), "the new nodes to have everything")
+                fail_over(cluster, primary)
+                # Sentinels would leave it a primary for 8 s more, and it would take the writes that have waited.
+                command(cluster, primary, password, f"REPLICAOF {self._named(cluster)} {PORT}")
+        except ClusterError:
+            self._remove(cluster, new)
+            forget(cluster, lambda: self._unfit(cluster))
+            raise
+        _await(lambda: self.healthy(cluster), "all to follow the new primary")
+        self._remove(cluster, old)
+        forget(cluster, lambda: self.healthy(cluster))
+        for name in new:
+            said = strings(command(cluster, name, password, "CONFIG GET maxmemory"))
+            if said[1:2] != [str(type_.maxmemory_mb << 20)]:
+                raise ClusterError(f"{name} says that its memory is {said[1:2]}, which is not that of {to}")
 
-    def _passed_over(self, cluster: Cluster, sentinel: NodeSpec, nodes: Sequence[str]) -> bool:
-        """Whether a Sentinel knows that these replicas shall never be primary."""
-        priority: dict[str, str] = {}
-        address = ""
-        for key, value in pairwise(_strings(_talk(cluster, sentinel, SENTINEL_PORT, f"SENTINEL REPLICAS {NAME}"))):
-            address = value if key == "ip" else address
-            if key == "slave-priority":
-                priority[address] = value
-        return all(priority.get(cluster.nodes[name].spec.address) == "0" for name in nodes)
+    def migrate(self, cluster: Cluster) -> int:
+        """A new primary copies the old one's data, replicas of its own copy it, and Sentinels are told of it at the cut."""
+        password, roles = self._secrets["admin"], self.roles(cluster)
+        primary, old = _primary(roles), [*roles]
+        new = self._free_places(cluster, None)[: len(old)]
+        if len(new) < len(old):
+            raise ClusterError(f"a cluster of {len(old)} finds only {len(new)} free places beside the old one")
+        head, was = self._places[new[0]][1], cluster.nodes[primary].spec.address
+        told = False
+        try:
+            self._add(cluster, new[:1], was, self.node_type)
+            self._add(cluster, new[1:], head, self.node_type)
+            _await(lambda: self._behind(cluster, new), f"the new cluster ({', '.join(new)}) to have copied everything")
+            with writes_held(cluster, primary, password):
+                _await(lambda: self._behind(cluster, new, primary), "the new cluster to have everything")
+                keys = self._compared(cluster, primary, new[0])
+                command(cluster, new[0], password, "REPLICAOF NO ONE")
+                told = True
+                self._tell(cluster, head)
+                self._remove(cluster, old)
+        except ClusterError:
+            if told:
+                self._tell(cluster, was)
+            self._remove(cluster, new)
+            forget(cluster, lambda: self._unfit(cluster))
+            raise
+        _await(lambda: self.healthy(cluster), "the new cluster to be healthy without the old one")
+        return keys
 
-    def _configure(self, cluster: Cluster, name: str, what: str, value: str) -> None:
-        said = _talk(cluster, cluster.nodes[name].spec, PORT, f"AUTH admin {self._secrets['admin']}\r\nCONFIG SET {what} {value}")
-        if said.count("+OK") < 2:
-            raise ClusterError(f"{name} did not take {what} {value}: {said.strip() or 'it said nothing'}")
+    def _named(self, cluster: Cluster) -> str:
+        """The address of whom a Sentinel names as primary."""
+        return strings(sentinel(cluster, sentinels(cluster)[0], f"GET-MASTER-ADDR-BY-NAME {NAME}"))[0]
+
+    def _free_places(self, cluster: Cluster, zone: str | None) -> list[str]:
+        """Where no node is, in the zones with the fewest first. Raises ClusterError when there is none."""
+        held = [node.spec.zone for node in cluster.nodes.values() if node.spec.role == "database"]
+        free = [name for name, (of, _) in self._places.items() if name not in cluster.nodes and zone in (None, of)]
+        if not free:
+            raise ClusterError(f"there is room for {len(self._places)} database nodes, two a zone, and all of it is taken")
+        return sorted(free, key=lambda name: held.count(self._places[name][0]))
+
+    def _add(self, cluster: Cluster, names: Sequence[str], primary: str, type_: str) -> None:
+        for name in names:
+            self._specs[name] = self._database(name, primary, type_)
+            cluster.add(self._specs[name]).start()
+
+    def _remove(self, cluster: Cluster, names: Sequence[str]) -> None:
+        for name in names:
+            if name in cluster.nodes:
+                cluster.remove(name)
+                self._specs.pop(name, None)
+
+    def _behind(self, cluster: Cluster, nodes: Sequence[str], primary: str = "") -> str | None:
+        """Which of some nodes has not caught up with whom it follows; with the last write of `primary`, where that is given."""
+        said = self.members(cluster)
+        for name in nodes:
+            if said[name].get("master_link_status") != "up":
+                return f"{name} is not in sync"
+            if primary and said[name].get("slave_repl_offset") != said[primary].get("master_repl_offset"):
+                return f"{name} lacks writes of {primary}"
+        return None
+
+    def _compared(self, cluster: Cluster, one: str, other: str) -> int:
+        """How many keys both nodes have. Raises ClusterError when they are not the same."""
+        password = self._secrets["admin"]
+        mine, its = digest(cluster, one, password), digest(cluster, other, password)
+        if mine != its:
+            raise ClusterError(f"{one} has {mine[0]} keys, {other} {its[0]}, and they are not all the same")
+        return mine[0]
+
+    def _tell(self, cluster: Cluster, primary: str) -> None:
+        """Has Sentinels watch another primary. First all forget the old one: who has not, tells the others of it again."""
+        for one in sentinels(cluster):
+            sentinel(cluster, one, f"REMOVE {NAME}")
+        for one in sentinels(cluster):
+            sentinel(cluster, one, f"MONITOR {NAME} {primary} {PORT} {QUORUM}")
+            for what, value in self._watching().items():
+                sentinel(cluster, one, f"SET {NAME} {what} {value}")
 
     def versions(self, cluster: Cluster) -> Mapping[str, str]:
         server = cluster.nodes["cache-az-a"].run(f"{self.engine}-server", "--version").out
@@ -268,7 +371,7 @@ class ElasticacheRedis:
 
     # --- servers ---
 
-    def _server(self, paths: Paths, address: str, primary: str) -> Command:
+    def _server(self, paths: Paths, address: str, primary: str, type_: str = "") -> Command:
         lines = [
             "bind 0.0.0.0", f"port {PORT}", "protected-mode no", f"dir {paths.data}", f"replica-announce-ip {address}",
             "user default off",
@@ -282,7 +385,7 @@ class ElasticacheRedis:
             "repl-diskless-sync-delay 0", "repl-backlog-size 16mb", "repl-diskless-load on-empty-db",
             # A replica that lost its primary asks anew only once a silence of this length is over.
             "repl-timeout 10", "repl-ping-replica-period 1",
-            f"maxmemory {node_type(self.node_type).maxmemory_mb}mb" if self.node_type else "maxmemory 0",
+            f"maxmemory {node_type(type_).maxmemory_mb}mb" if type_ else "maxmemory 0",
             f"maxmemory-policy {self.eviction}",
             *([f"replicaof {primary} {PORT}"] if address != primary else []),
         ]  # fmt: skip
@@ -293,15 +396,22 @@ class ElasticacheRedis:
         lines = [
             "bind 0.0.0.0", f"port {SENTINEL_PORT}", "protected-mode no", f"dir {paths.data}", f"sentinel announce-ip {address}",
             f"sentinel monitor {NAME} {primary} {PORT} {QUORUM}",
-            f"sentinel down-after-milliseconds {NAME} {int(self.down_after_s * 1000)}",
-            f"sentinel failover-timeout {NAME} {int(self.failover_timeout_s * 1000)}",
-            f"sentinel parallel-syncs {NAME} {self.replicas}",
-            f"sentinel auth-user {NAME} admin", f"sentinel auth-pass {NAME} {self._secrets['admin']}",
+            *(f"sentinel {what} {NAME} {value}" for what, value in self._watching().items()),
             f"sentinel myid {_id(address)}",
             *(f"sentinel known-replica {NAME} {replica} {PORT}" for replica in replicas),
             *(f"sentinel known-sentinel {NAME} {other} {SENTINEL_PORT} {_id(other)}" for other in sentinels if other != address),
         ]  # fmt: skip
         return self._command(paths, "sentinel", lines, "--sentinel")
+
+    def _watching(self) -> Mapping[str, object]:
+        """How Sentinels watch the primary."""
+        return {
+            "down-after-milliseconds": int(self.down_after_s * 1000),
+            "failover-timeout": int(self.failover_timeout_s * 1000),
+            "parallel-syncs": self.replicas,
+            "auth-user": "admin",
+            "auth-pass": self._secrets["admin"],
+        }
 
     def _command(self, paths: Paths, name: str, lines: Sequence[str], *more: str) -> Command:
         return Command(
@@ -339,24 +449,9 @@ def _await(missing: Callable[[], str | None], awaiting: str) -> None:
     wait_until(well, 60, awaiting, every_s=0.1, told=lambda: last[0])
 
 
-def _asked(cluster: Cluster, role: str, port: int, commands: str) -> Mapping[str, str]:
-    """What each node of a role answers to commands, one a line, asked from its own zone; empty where it is silent."""
-    specs = [node.spec for node in cluster.nodes.values() if node.spec.role == role]
-    with ThreadPoolExecutor(len(specs)) as pool:
-        said = pool.map(lambda spec: _talk(cluster, spec, port, commands), specs)
-    return {spec.name: text for spec, text in zip(specs, said, strict=True)}
-
-
-def _talk(cluster: Cluster, spec: NodeSpec, port: int, commands: str) -> str:
-    asked = f"{commands}\r\n".encode().hex()
-    return cluster.client(spec.zone).run(*LOOK, "talk", spec.address, str(port), asked, "2").out
-
-
-def _pairs(text: str) -> Iterable[tuple[str, str]]:
-    """`key:value` lines."""
-    return ((key, value) for key, _, value in (line.partition(":") for line in text.split("\r\n")) if key and value)
-
-
-def _strings(text: str) -> list[str]:
-    """The strings of a RESP reply, without their lengths."""
-    return [line for line in text.split("\r\n") if line and line[0] not in "*$"]
+def _primary(roles: Mapping[str, str]) -> str:
+    """The one primary. Raises ClusterError when there is none, or more than one."""
+    primaries = [name for name, role in roles.items() if role == "primary"]
+    if len(primaries) != 1:
+        raise ClusterError(f"there are {len(primaries)} primaries, so that nothing can be changed")
+    return primaries[0]

@@ -15,7 +15,8 @@ from harness.clock import wait_until
 from harness.namespaces import servers
 from harness.probes.contract import Address
 from harness.protocols import Paths
-from harness.topologies.elasticache_redis import PORT, ElasticacheRedis
+from harness.topologies._redis_scaling import PORT
+from harness.topologies.elasticache_redis import ElasticacheRedis
 
 
 @dataclass

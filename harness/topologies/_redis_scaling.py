@@ -1,0 +1,152 @@
+"""How is a Redis with Sentinels given nodes, and rid of them, while clients use it?
+
+Everything is asked of the servers and Sentinels themselves, as an operator would; each step that fails says which it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import pairwise
+
+from harness.clock import wait_until
+from harness.errors import ClusterError
+from harness.protocols import Cluster, NodeSpec
+from harness.witnesses import LOOK
+
+PORT, SENTINEL_PORT = 6379, 26379
+NAME = "cache"  # by which Sentinels know the primary
+PAUSED_S = 10  # for which writes wait at most, while another node takes over with all of them
+# Every key with its value, in order, as one number: two nodes that differ, differ in it. A key's time to live is not in it.
+_DIGEST = (
+    "local keys = redis.call('KEYS', '*') table.sort(keys) local sum = '' "
+    "for _, key in ipairs(keys) do sum = redis.sha1hex(sum .. key .. redis.call('DUMP', key)) end return {#keys, sum}"
+)
+
+
+def talk(cluster: Cluster, spec: NodeSpec, port: int, commands: str) -> str:
+    """What a node answers to commands, one a line, asked from its own zone; empty where it is silent."""
+    return cluster.client(spec.zone).run(*LOOK, "talk", spec.address, str(port), f"{commands}\r\n".encode().hex(), "2").out
+
+
+def asked(cluster: Cluster, role: str, port: int, commands: str) -> Mapping[str, str]:
+    """What each node of a role answers."""
+    specs = [node.spec for node in cluster.nodes.values() if node.spec.role == role]
+    with ThreadPoolExecutor(len(specs)) as pool:
+        said = pool.map(lambda spec: talk(cluster, spec, port, commands), specs)
+    return {spec.name: text for spec, text in zip(specs, said, strict=True)}
+
+
+def pairs(text: str) -> Iterable[tuple[str, str]]:
+    """`key:value` lines."""
+    return ((key, value) for key, _, value in (line.partition(":") for line in text.split("\r\n")) if key and value)
+
+
+def strings(text: str) -> list[str]:
+    """The strings of a RESP reply, without their lengths."""
+    return [line for line in text.split("\r\n") if line and line[0] not in "*$"]
+
+
+def command(cluster: Cluster, name: str, password: str, words: str) -> str:
+    """Has a server carry out a command as its operator. Raises ClusterError with what it said instead."""
+    said = talk(cluster, cluster.nodes[name].spec, PORT, f"AUTH admin {password}\r\n{words}")
+    ok, _, answer = said.partition("\r\n")
+    if ok != "+OK" or not answer or answer.startswith("-"):
+        raise ClusterError(f"{name} did not {' '.join(words.split()[:2])}: {(answer or said).strip() or 'it said nothing'}")
+    return answer
+
+
+def sentinel(cluster: Cluster, spec: NodeSpec, words: str) -> str:
+    """Has a Sentinel carry out a command. Raises ClusterError with what it said instead."""
+    said = talk(cluster, spec, SENTINEL_PORT, f"SENTINEL {words}")
+    if not said or said.startswith("-"):
+        raise ClusterError(f"{spec.name} did not {words.partition(' ')[0]}: {said.strip() or 'it said nothing'}")
+    return said
+
+
+def sentinels(cluster: Cluster) -> list[NodeSpec]:
+    return [node.spec for node in cluster.nodes.values() if node.spec.role == "manager"]
+
+
+@contextmanager
+def passed_over(cluster: Cluster, names: Sequence[str], password: str) -> Iterator[None]:
+    """For as long as the context lasts, a Sentinel that is asked for a failover chooses none of these replicas."""
+    one = sentinels(cluster)[0]
+
+    def knows() -> bool:
+        known = _priorities(cluster, one)
+        return all(known.get(cluster.nodes[name].spec.address) == "0" for name in names)
+
+    try:
+        for name in names:
+            command(cluster, name, password, "CONFIG SET replica-priority 0")
+        if names:  # Sentinels read priorities once in 10 s
+            wait_until(knows, 15, f"{one.name} to know whom not to choose")
+        yield
+    finally:
+        for name in names:
+            command(cluster, name, password, "CONFIG SET replica-priority 100")
+
+
+def fail_over(cluster: Cluster, primary: str) -> None:
+    """Asks a Sentinel for a failover, and waits until it names another primary.
+
+    Raises ClusterError, in the Sentinel's own words, when it will not.
+    """
+    one = sentinels(cluster)[0]
+    address = cluster.nodes[primary].spec.address
+
+    def names_another() -> bool:
+        said = strings(talk(cluster, one, SENTINEL_PORT, f"SENTINEL GET-MASTER-ADDR-BY-NAME {NAME}"))
+        return bool(said) and address not in said
+
+    sentinel(cluster, one, f"FAILOVER {NAME}")
+    wait_until(names_another, 60, f"{one.name} to name another primary than {primary}")
+
+
+def _priorities(cluster: Cluster, one: NodeSpec) -> Mapping[str, str]:
+    """The priority of each replica, by address, as a Sentinel knows it."""
+    found: dict[str, str] = {}
+    address = ""
+    for key, value in pairwise(strings(talk(cluster, one, SENTINEL_PORT, f"SENTINEL REPLICAS {NAME}"))):
+        address = value if key == "ip" else address
+        if key == "slave-priority":
+            found[address] = value
+    return found
+
+
+def forget(cluster: Cluster, healthy: Callable[[], str | None]) -> None:
+    """Has Sentinels forget replicas that are gone, one Sentinel after the other: two of them always know all there is to know."""
+    for one in sentinels(cluster):
+        sentinel(cluster, one, f"RESET {NAME}")
+        wait_until(lambda one=one: knows_others(cluster, one), 30, f"{one.name} to find the others again")  # type: ignore[misc]
+    last = [""]
+
+    def well() -> bool:
+        last[0] = healthy() or ""
+        return not last[0]
+
+    wait_until(well, 60, "every member to be healthy", told=lambda: last[0])
+
+
+def knows_others(cluster: Cluster, one: NodeSpec) -> bool:
+    known = dict(pairwise(strings(talk(cluster, one, SENTINEL_PORT, f"SENTINEL MASTER {NAME}"))))
+    return known.get("num-other-sentinels") == str(len(sentinels(cluster)) - 1) and known.get("flags") == "master"
+
+
+@contextmanager
+def writes_held(cluster: Cluster, name: str, password: str) -> Iterator[None]:
+    """Lets writes wait at a primary, for some seconds at most: whoever catches up then has all that it ever acknowledged."""
+    command(cluster, name, password, f"CLIENT PAUSE {PAUSED_S * 1000} WRITE")
+    try:
+        yield
+    finally:
+        if name in cluster.nodes:
+            command(cluster, name, password, "CLIENT UNPAUSE")
+
+
+def digest(cluster: Cluster, name: str, password: str) -> tuple[int, str]:
+    """How many keys a node holds, and a number that tells whether another holds the same."""
+    count, total = strings(command(cluster, name, password, f'EVAL_RO "{_DIGEST}" 0'))[:2]
+    return int(count.lstrip(":")), total
