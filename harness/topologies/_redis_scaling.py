@@ -18,10 +18,13 @@ from harness.witnesses import LOOK
 PORT, SENTINEL_PORT = 6379, 26379
 NAME = "cache"  # by which Sentinels know the primary
 PAUSED_S = 10  # for which writes wait at most, while another node takes over with all of them
-# Every key with its value, in order, as one number: two nodes that differ, differ in it. A key's time to live is not in it.
+# Every key that lives beyond a moment, with its value and its end, in order, as one number: two nodes that differ, differ in it.
+# What ends before may have ended at one of them only while the other was asked.
 _DIGEST = (
-    "local keys = redis.call('KEYS', '*') table.sort(keys) local sum = '' "
-    "for _, key in ipairs(keys) do sum = redis.sha1hex(sum .. key .. redis.call('DUMP', key)) end return {#keys, sum}"
+    "local keys = redis.call('KEYS', '*') table.sort(keys) local sum, count = '', 0 "
+    "for _, key in ipairs(keys) do local ends = redis.call('PEXPIRETIME', key) "
+    "if ends == -1 or ends > tonumber(ARGV[1]) then count = count + 1 "
+    "sum = redis.sha1hex(sum .. key .. ends .. redis.call('DUMP', key)) end end return {count, sum}"
 )
 
 
@@ -146,7 +149,8 @@ def writes_held(cluster: Cluster, name: str, password: str) -> Iterator[None]:
             command(cluster, name, password, "CLIENT UNPAUSE")
 
 
-def digest(cluster: Cluster, name: str, password: str) -> tuple[int, str]:
-    """How many keys a node holds, and a number that tells whether another holds the same."""
-    count, total = strings(command(cluster, name, password, f'EVAL_RO "{_DIGEST}" 0'))[:2]
+def digest(cluster: Cluster, name: str, password: str, beyond: float) -> tuple[int, str]:
+    """How many keys of a node live beyond a moment (Unix time), and a number that tells whether another holds the same."""
+    asked_for = f'EVAL_RO "{_DIGEST}" 0 {int(beyond * 1000)}'
+    count, total = strings(command(cluster, name, password, asked_for))[:2]
     return int(count.lstrip(":")), total

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -334,8 +335,8 @@ class ElasticacheRedis:
 
     def _compared(self, cluster: Cluster, one: str, other: str) -> int:
         """How many keys both nodes have. Raises ClusterError when they are not the same."""
-        password = self._secrets["admin"]
-        mine, its = digest(cluster, one, password), digest(cluster, other, password)
+        password, beyond = self._secrets["admin"], time.time() + 60
+        mine, its = digest(cluster, one, password, beyond), digest(cluster, other, password, beyond)
         if mine != its:
             raise ClusterError(f"{one} has {mine[0]} keys, {other} {its[0]}, and they are not all the same")
         return mine[0]
