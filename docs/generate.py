@@ -116,6 +116,20 @@ METRICS = {
     "window_availability": "share of the seconds in which at least 99 % of the intended operations were acknowledged in time",
     "write_outage_elsewhere": "the same, of shards of which no fault and no change has hit a node",
     "lost_writes_elsewhere": "acknowledged writes lost of shards of which no fault and no change has hit a node",
+    "cache_outage": "the longest time without an acknowledged write to a node of the cache in front of a database",
+    "hit_share": "share of the reads through a cache that it answered",
+    "stale_share": "share of the reads through a cache whose value had been replaced in the origin",
+    "staleness_p50": "for how long what was read through a cache had been replaced in the origin (0: it had not): median",
+    "staleness_p99": "99th percentile of the same",
+    "staleness_max": "the longest of the same",
+    "origin_reads": "reads a second that the cache left for the origin",
+    "origin_reads_peak": "the most of them in any second",
+    "hit_p50": "median time that a hit took, from its start",
+    "hit_p99": "99th percentile of the same",
+    "origin_p50": "median time that a read of the origin itself took, from its start",
+    "origin_p99": "99th percentile of the same",
+    "hit_speedup": "how many times longer the median read of the origin took than the median hit",
+    "remapped_share": "share of the keys that clients look for on another node after a change",
     "user_uptime": "share of users' time that followed an operation acknowledged in time; `by` has the worst stretches",
     "write_p50": "median latency of acknowledged writes, from their intended start",
     "write_p99": "99th percentile of the same",
@@ -316,6 +330,8 @@ def _kind(about: Mapping[str, Any]) -> str:
         return next(kind for end, kind in reversed(KINDS.items()) if example.endswith(end)) + f", such as `{example}`"
     if about.get("type") == "array":
         return f"a list, each {_kind(about['items'])}" if about.get("items") else "a list"
+    if "oneOf" in about:
+        return "a topology: its word, or `use: <word>` with its options"
     return {"integer": "a whole number", "number": "a number", "string": "a text", "boolean": "true or false"}[about["type"]]
 
 

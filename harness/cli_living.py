@@ -91,10 +91,12 @@ def _plain(text: str) -> object:
 
 def _print_entrances(topology: Topology, cluster: Cluster) -> None:
     """A line for each, never folded or cut: they are there to be copied."""
+    from harness.layout import part_of
+
     rows = [("zone", "endpoint", "connect to")]
     for zone in cluster.zones:
         for endpoint in topology.endpoint_names:
-            rows.append((zone, endpoint, topology.dsn(*cluster.entrance(zone, endpoint))))
+            rows.append((zone, endpoint, part_of(topology, endpoint).dsn(*cluster.entrance(zone, endpoint))))
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     for row in rows:
         click.echo(f"{row[0]:{widths[0]}}  {row[1]:{widths[1]}}  {row[2]}")
@@ -132,6 +134,8 @@ def status(name: str | None, as_json: bool) -> None:
 
 def _state(one: Living) -> dict[str, Any]:
     """What `status --json` prints of a cluster; no roles and no entrances when it is not whole."""
+    from harness.layout import part_of
+
     told: dict[str, Any] = {
         "name": one.name, "topology": one.topology, "options": dict(one.options), "run": one.run_id, "since": one.began,
         "kept": one.kept, "in_use": one.user(), "health": "", "roles": {}, "entrances": {},
@@ -142,7 +146,7 @@ def _state(one: Living) -> dict[str, Any]:
         told["health"] = f"not healthy: {missing}" if missing else "healthy"
         told["roles"] = dict(topology.roles(cluster))
         told["entrances"] = {
-            zone: {name: topology.dsn(*cluster.entrance(zone, name)) for name in topology.endpoint_names}
+            zone: {name: part_of(topology, name).dsn(*cluster.entrance(zone, name)) for name in topology.endpoint_names}
             for zone in cluster.zones
         }
     except HarnessError as problem:

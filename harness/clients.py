@@ -21,7 +21,7 @@ from typing import Any
 from harness.clock import SECOND_NS, now_ns, wait_until
 from harness.endpoints import role_of, shard_of, with_role
 from harness.errors import ClusterError
-from harness.layout import LOCUST_UI, through_toxiproxy
+from harness.layout import LOCUST_UI, keeps, part_of, through_toxiproxy
 from harness.protocols import Announces, Cluster, Endpoint, LogsInTogether, Node, NodeSpec, Topology
 from harness.readings import Readings
 from harness.recording import OBSERVE
@@ -40,6 +40,15 @@ PROBES: Mapping[str, Mapping[str, Mapping[str, float]]] = {
         "kept": {"cadence_ms": 250, "deadline_ms": 500, "unanswered_max": 3},
         "fresh": {"cadence_ms": 6000, "deadline_ms": 1000, "unanswered_max": 3},
     },
+    # What stands in front of a database: a cache that is gone is slow, not down.
+    "cache": {
+        "kept": {"cadence_ms": 50, "deadline_ms": 500, "unanswered_max": 4},
+        "fresh": {"cadence_ms": 3000, "deadline_ms": 1000, "unanswered_max": 3},
+    },
+    "cache-reader": {
+        "kept": {"cadence_ms": 250, "deadline_ms": 500, "unanswered_max": 3},
+        "fresh": {"cadence_ms": 6000, "deadline_ms": 1000, "unanswered_max": 3},
+    },
     "node": {"kept": {"cadence_ms": 250, "deadline_ms": 500, "unanswered_max": 3}},
 }
 READY_WITHIN_S = 60.0
@@ -49,16 +58,17 @@ HISTORY = "/run/harness/history"  # where client nodes have the cluster's folder
 
 
 def probes_of(topology: Topology) -> Mapping[str, Mapping[str, Mapping[str, float]]]:
-    """How a topology is probed. Where each shard has a writer, all of them together are asked as often as one would be."""
-    writers = len(with_role(topology.endpoint_names, "writer"))
+    """How a topology is probed. Where each shard has an endpoint, all of them together are asked as often as one would be."""
 
-    def shared(timing: Mapping[str, float]) -> dict[str, float]:
-        unanswered = max(UNANSWERED_LEAST, -(-timing["unanswered_max"] // writers))
-        return {**timing, "cadence_ms": timing["cadence_ms"] * writers, "unanswered_max": unanswered}
+    def shared(timing: Mapping[str, float], among: int) -> dict[str, float]:
+        unanswered = max(UNANSWERED_LEAST, -(-timing["unanswered_max"] // among))
+        return {**timing, "cadence_ms": timing["cadence_ms"] * among, "unanswered_max": unanswered}
 
-    if writers < 2:
-        return PROBES
-    return {**PROBES, "writer": {lane: shared(timing) for lane, timing in PROBES["writer"].items()}}
+    found = dict(PROBES)
+    for role in ("writer", "cache"):
+        if (among := len(with_role(topology.endpoint_names, role))) > 1:
+            found[role] = {lane: shared(timing, among) for lane, timing in PROBES[role].items()}
+    return found
 
 
 @dataclass
@@ -116,10 +126,11 @@ class Clients:
             raise ClusterError(f"{problem}: silent: {', '.join(missing)}") from None
 
     def _login(self, endpoint: Endpoint) -> dict[str, Any]:
-        return dict(self.topology.login(endpoint.host, endpoint.port))
+        return dict(part_of(self.topology, endpoint.name).login(endpoint.host, endpoint.port))
 
-    def _client_config(self, zone: str) -> dict[str, Any]:
-        config = dict(self.topology.client_config(zone))
+    def _client_config(self, zone: str, name: str = "writer") -> dict[str, Any]:
+        """What the probes of a zone need for an endpoint, or a node."""
+        config = dict(part_of(self.topology, name).client_config(zone))
         return config | {"probe": config["probe"] | self._led(zone)}
 
     def _led(self, zone: str) -> dict[str, str]:
@@ -132,12 +143,13 @@ class Clients:
     def _together(self, zone: str, endpoints: Mapping[str, Endpoint]) -> dict[str, Any]:
         """What sessions log in with, which may need more than one endpoint, and be told of nodes that come and go."""
         if isinstance(self.topology, LogsInTogether):
-            members = f"{self._inside}/members-{zone}.json"
+            members = f"{HISTORY}/members-{zone}.json"
             return {**self.topology.login_together(endpoints), "members": members, **self._led(zone)}
         return self._login(endpoints["writer"])
 
     def _direct(self, spec: NodeSpec) -> dict[str, Any]:
-        return dict(self.topology.login(spec.address, self.topology.client_config(spec.zone)["direct_port"]))
+        part = part_of(self.topology, spec.name)
+        return dict(part.login(spec.address, part.client_config(spec.zone)["direct_port"]))
 
     def prepare(self) -> None:
         """Makes what the workloads need; on a cluster that lives on, removes what earlier measurements wrote first."""
@@ -145,7 +157,7 @@ class Clients:
         endpoints = self.topology.endpoints(zone)
         for writer in with_role(endpoints, "writer") if self.session else ():
             address = {"host": endpoints[writer].host, "port": endpoints[writer].port}
-            told = {"client": self.topology.client_config(zone), **address}
+            told = {"client": part_of(self.topology, writer).client_config(zone), **address}
             self._in_client(zone, "clear", "harness.probes", "clear", told)
         for number, workload in enumerate(self.workloads):
             self._prepare(number, workload)
@@ -214,38 +226,47 @@ class Clients:
 
     def _probe_config(self, zone: str, number: int) -> dict[str, Any]:
         zones = len(self.cluster.zones)
-        client = self._client_config(zone)
-        endpoints = self.endpoints(zone)
         probes = probes_of(self.topology)
         asked = [
-            (name, endpoint.host, endpoint.port, {"leads": role_of(name), "shard": shard_of(name)}, probes[role_of(name)])
-            for name, endpoint in endpoints.items()
+            (name, one.host, one.port, {"leads": role_of(name), "shard": shard_of(name)}, probes[role_of(name)], name)
+            for name, one in self.endpoints(zone).items()
         ]
         own = [node for node in self._databases() if node.zone == zone]
         asked += [
-            (f"node:{node.name}", node.address, client["direct_port"], {"shard": node.shard}, probes["node"]) for node in own
-        ]
+            (
+                f"node:{node.name}", node.address, self._client_config(zone, node.name)["direct_port"], {"shard": node.shard},
+                probes["node"], node.name,
+            )
+            for node in own
+        ]  # fmt: skip
         targets = [
             {
                 "endpoint": name, "host": host, "port": port, **led, "lane": lane, **timing,
-                "kind": "read" if role_of(name) == "reader" else "probe_write",
+                "kind": self._kind(name), "client": self._client_config(zone, of),
                 # Fresh connections come one after the other. Kept writes of all zones come at once: the server then
                 # commits and replicates them in one go, at half the cost.
                 "delay_ms": timing["cadence_ms"] * number / zones if lane == "fresh" else 0,
             }
-            for name, host, port, led, lanes in asked
+            for name, host, port, led, lanes, of in asked
             for lane, timing in lanes.items()
         ]  # fmt: skip
         return {
-            "zone": zone, "number": number, "folder": self._inside, "client": client, "targets": targets,
+            "zone": zone, "number": number, "folder": self._inside, "client": self._client_config(zone), "targets": targets,
             "observe": [self._observed(node) for node in own],
         }  # fmt: skip
 
+    def _kind(self, endpoint: str) -> str:
+        """How operations of probes there are called: what a cache was told need not be there in the end."""
+        if role_of(endpoint) in ("reader", "cache-reader"):
+            return "read"
+        cache = role_of(endpoint) == "cache" or (role_of(endpoint) == "node" and not keeps(self.topology, shard_of(endpoint)))
+        return "probe_cache" if cache else "probe_write"
+
     def _observed(self, spec: NodeSpec) -> dict[str, Any]:
-        client = self.topology.client_config(spec.zone)
+        client = self._client_config(spec.zone, spec.name)
         return {
             "node": spec.name, "zone": spec.zone, "shard": spec.shard, "host": spec.address, "port": client["direct_port"],
-            "manager": client.get("manager"),
+            "client": client, "manager": client.get("manager"),
         }  # fmt: skip
 
     def observe(self, came: Sequence[NodeSpec], gone: Sequence[str]) -> None:
@@ -274,7 +295,10 @@ class Clients:
                 "ui_port": self._ui_port(zone, order), "ready_within_s": READY_WITHIN_S - 15,
                 "files": self._put_along(name, workload.files),
                 "endpoints": {
-                    name: {"host": endpoint.host, "port": endpoint.port, "dsn": self.topology.dsn(endpoint.host, endpoint.port)}
+                    name: {
+                        "host": endpoint.host, "port": endpoint.port,
+                        "dsn": part_of(self.topology, name).dsn(endpoint.host, endpoint.port),
+                    }
                     for name, endpoint in endpoints.items()
                 },
                 "login": self._together(zone, endpoints),
@@ -332,7 +356,7 @@ class Clients:
 
     def final_reads(self) -> None:
         """Reads everything on every database node, each from its own zone, into the history."""
-        nodes = self._databases()
+        nodes = [node for node in self._databases() if keeps(self.topology, node.name)]
         workloads = [{"workload": w.use, "options": dataclasses.asdict(w.options)} for w in self.workloads]
 
         def read(spec: NodeSpec) -> None:

@@ -60,6 +60,7 @@ def doctor(progress: Callable[[str], None] = lambda line: None) -> Iterator[Exam
     yield from _machine()
     local = _local()
     yield local
+    yield from _servers()
     for one in _docker(progress):  # one of the two is enough
         yield replace(one, needed_by="--runtime docker") if local.well and one.needed_by == RUN else one
 
@@ -98,6 +99,16 @@ def _local() -> Examined:
     return Examined(
         "local runtime", why is None, why or "namespaces, links and packet rules can be made", mend, "--runtime local"
     )
+
+
+def _servers() -> Iterator[Examined]:
+    """Those that only the distribution has; the others come with the extra."""
+    from harness.namespaces import servers  # noqa: PLC0415 (as the runtime that needs them)
+
+    for family, topology in servers.FROM_DISTRIBUTION.items():
+        found = shutil.which(family, path=servers.path())
+        needed_by = f"the topology {topology} on --runtime local"
+        yield Examined(family, found is not None, found or "not on PATH", f"apt-get install {family}", needed_by)
 
 
 def _memory(meminfo: Path) -> Examined:

@@ -10,7 +10,7 @@ import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from harness.protocols import AddressPlan, Command, Endpoint, Greeting, Group, NodeSpec, Paths, Topology
+from harness.protocols import AddressPlan, Command, Composed, Endpoint, Greeting, Group, NodeSpec, Paths, Topology
 
 TOXIPROXY_API = 8474
 FIRST_LINK_PORT = 15_000
@@ -41,6 +41,16 @@ class Plan:
 
     def addresses(self) -> AddressPlan:
         return AddressPlan(tuple(self.zones), self.take)
+
+
+def part_of(topology: Topology, name: str) -> Topology:
+    """Who knows how to log in to an endpoint, or a node: the topology itself, or the part of it that it belongs to."""
+    return topology.part_of(name) if isinstance(topology, Composed) else topology
+
+
+def keeps(topology: Topology, node: str) -> bool:
+    """Whether what a database node holds must be there in the end."""
+    return topology.keeps(node) if isinstance(topology, Composed) else True
 
 
 def link_ports(topology: Topology) -> Mapping[str, int]:

@@ -25,7 +25,7 @@ from harness import interrupts, registry, runtimes
 from harness.clock import wait_until
 from harness.conditions import ID
 from harness.errors import ClusterError, UsageError, suggestion
-from harness.protocols import Cluster, Progress, Runtime, Topology
+from harness.protocols import Cluster, Composed, Progress, Runtime, Topology
 from harness.supervisor import Supervised, identity, is_alive
 
 STATE = "HARNESS_STATE"  # the environment's word for another state folder
@@ -53,7 +53,7 @@ class Living:
     def attach(self) -> tuple[Topology, Cluster]:
         """The cluster and its topology, passwords put back in. Raises ClusterError when it is not whole."""
         topology: Topology = registry.find("topologies", self.topology)(**self.options)
-        topology.secrets.update(self.secrets)
+        put_back(topology, self.secrets)
         return topology, _runtime(self.runtime).attach(self.run_id, topology, self.folder)
 
     def user(self) -> str:
@@ -121,6 +121,16 @@ def _read(folder: Path) -> Living | None:
         told = json.loads((folder / "cluster.json").read_text("utf-8"))
         return Living(**told, folder=folder)
     return None  # it is being brought up right now, or was never finished
+
+
+def put_back(topology: Topology, secrets: Mapping[str, str]) -> None:
+    """Gives a topology the passwords that it made when its cluster was laid out."""
+    if isinstance(topology, Composed):
+        for name, part in topology.parts.items():
+            of_part = {key: value for key, value in secrets.items() if key.startswith(f"{name}.")}
+            put_back(part, {key.removeprefix(f"{name}."): value for key, value in of_part.items()})
+    else:
+        topology.secrets.update(secrets)
 
 
 # --- bringing up and taking down -------------------------------------------------------------------------------------

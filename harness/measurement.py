@@ -20,6 +20,7 @@ from harness.endpoints import with_role
 from harness.errors import ClusterError
 from harness.guards import Guards
 from harness.intervals import of_each_shard
+from harness.layout import keeps
 from harness.nemesis import Nemesis
 from harness.protocols import Cluster, KeepsRecords, KeepsRoutes, Looping, ManagerRecord, Node, NodeSpec, Progress, Topology
 from harness.recording import Notes
@@ -214,7 +215,9 @@ class Measurement:
     def _final_reads(self) -> None:
         self.progress("final reads on every node")
         self._note_nodes()
-        if primaries := of_each_shard(self.topology.roles(self.cluster), self._shards()):
+        shards = {name: shard for name, shard in self._shards().items() if keeps(self.topology, name)}
+        roles = {name: role for name, role in self.topology.roles(self.cluster).items() if name in shards}
+        if primaries := of_each_shard(roles, shards):
             self.notes.write("authority", now_ns(), nodes=list(primaries))
         self.clients.final_reads()
 

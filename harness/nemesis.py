@@ -125,7 +125,8 @@ class Nemesis:
             self.progress(f"{plan.id}: {plan.kind} begins")
             outcome: Outcome = change.carry_out(self.cluster, self.topology)
             stage, key = ("done", "said") if outcome.verified else ("failed", "error")
-            self._note(plan, stage, hit=list(outcome.touched), **{key: outcome.said})
+            figures = {"measured": dict(outcome.measured)} if outcome.measured else {}
+            self._note(plan, stage, hit=list(outcome.touched), **{key: outcome.said}, **figures)
             self.progress(f"{plan.id}: {outcome.said}")
             self._note_seen(plan, "after", change.look(self.cluster, self.topology), outcome.expected)
             return outcome

@@ -374,6 +374,29 @@ class Topology(Protocol):
         """
 
 
+@dataclass(frozen=True)
+class Part:
+    """A topology inside another one: the word that means it, and itself, with its options."""
+
+    use: str
+    topology: Topology
+
+
+@runtime_checkable
+class Composed(Protocol):
+    """A topology that contains others, each of which forms, is asked and is logged in to as if it were alone."""
+
+    @property
+    def parts(self) -> Mapping[str, Topology]:
+        """The topologies that it contains, by what they are for."""
+
+    def part_of(self, name: str) -> Topology:
+        """The part that has the endpoint, or the node, of that name; endpoints have other names there than in the part."""
+
+    def keeps(self, node: str) -> bool:
+        """Whether a database node keeps data that must not be lost, rather than copies of it."""
+
+
 @runtime_checkable
 class LogsInTogether(Protocol):
     """A topology whose clients need more than one endpoint: they themselves know which node keeps what."""
@@ -470,13 +493,15 @@ class Outcome:
     """How a change ended.
 
     `said` is a sentence: what was done; or where it stopped, and whether the cluster still serves. `touched` are the nodes
-    that it acted on. `expected` is what `Change.look` must find from now on, for each vantage point.
+    that it acted on. `expected` is what `Change.look` must find from now on, for each vantage point. `measured` are figures that
+    only the change can know, by metric.
     """
 
     verified: bool
     said: str
     touched: Sequence[str] = ()
     expected: Mapping[str, str] = field(default_factory=dict)
+    measured: Mapping[str, float] = field(default_factory=dict)
 
 
 @runtime_checkable
@@ -575,6 +600,29 @@ class Migrates(Protocol):
 
         Raises ClusterError, with where it stopped, when it could not.
         """
+
+
+@runtime_checkable
+class HashedByClients(Protocol):
+    """A topology whose clients hash keys onto nodes, and are told which nodes there are."""
+
+    def members(self, cluster: Cluster) -> Sequence[str]:
+        """The nodes onto which clients hash keys now."""
+
+    def grow(self, cluster: Cluster, count: int, node_type: str) -> Sequence[str]:
+        """Starts so many nodes more, of a type (empty: of the others' type); returns their names. No client knows them yet.
+
+        Raises ClusterError when they cannot be had; then none of them is there.
+        """
+
+    def tell(self, cluster: Cluster, nodes: Sequence[str]) -> None:
+        """From now on clients hash keys onto these nodes, and no others."""
+
+    def remapped_share(self, cluster: Cluster, before: Sequence[str], after: Sequence[str]) -> float:
+        """The share of keys that clients look for on another node than before."""
+
+    def answered(self, cluster: Cluster, node: str) -> int | None:
+        """How many reads a node has answered since it was started; None when it does not say."""
 
 
 @dataclass(frozen=True)

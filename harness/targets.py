@@ -237,6 +237,8 @@ def _nodes(target: NodeTarget, specs: Sequence[NodeSpec], roles: Mapping[str, st
     found = [spec for spec in specs if _matches(target, spec, roles)]
     if not found:
         raise TargetError(f"target '{target}' matched no node; {_seen(specs, roles)}")
+    if target.cluster_role == "primary" and len(found) > 1 and any(spec.role == "database" and not spec.shard for spec in specs):
+        found = [spec for spec in found if not spec.shard]  # the primary of what is not in parts; a cache in front of it may be
     if target.cluster_role == "primary" and len(found) > 1:
         raise TargetError(f"target '{target}' is not one node; {_seen(specs, roles)}")
     return [rng.choice(found)] if target.one else found

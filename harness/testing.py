@@ -23,6 +23,7 @@ from typing import Any
 from harness import history, living, registry, runner, scenario, units
 from harness.clock import now_ns, wait_until
 from harness.errors import Aborted, ClusterError, HarnessError, UsageError, suggestion
+from harness.layout import part_of
 from harness.measurement import Measurement
 from harness.nemesis import Injected, Nemesis
 from harness.protocols import Cluster, Node, Outcome, Progress, Runtime, Topology
@@ -76,7 +77,7 @@ class TestCluster:
         It leads to loopback, and through the Toxiproxy of a zone (the first, unless told), so that what cuts off or slows
         down that zone's clients does the same to the program.
         """
-        return self._topology.dsn(*self.address(endpoint, zone))
+        return part_of(self._topology, endpoint).dsn(*self.address(endpoint, zone))
 
     def address(self, endpoint: str = "writer", zone: str | None = None) -> tuple[str, int]:
         """Host and port of an endpoint for a program of this machine; zone as for `dsn`."""

@@ -66,7 +66,7 @@ class Durability:
             if (held := _held(history.final_reads, nodes, name)) is not None
         ]
         measured = {metric: _measure(metric, compared) for metric in METRICS}
-        if spared := set(history.shards.values()) - shards_hit(history):
+        if spared := {history.shards[node] for node in nodes if node in history.shards} - shards_hit(history):
             by_shard = _lost_by_shard(history, compared)
             lost_of = {shard: count(by_shard[shard]) for shard in sorted(spared & by_shard.keys())}
             measured[ELSEWHERE] = count(sum(by_shard[shard] for shard in lost_of), lost_of)

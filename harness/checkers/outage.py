@@ -12,7 +12,7 @@ from harness.history import History
 from harness.intervals import Gap, Lane, lanes, shards_hit
 from harness.verdict import Finding, Measured, Verdict, between
 
-ENDPOINTS = {"write_outage": ("writer", False), "read_outage": ("reader", True)}
+ENDPOINTS = {"write_outage": ("writer", False), "read_outage": ("reader", True), "cache_outage": ("cache", False)}
 ELSEWHERE = "write_outage_elsewhere"
 EVIDENCE_MAX = 50
 
@@ -25,13 +25,16 @@ class Outage:
     its outages (`az-a kept total`). Without any outage the value is 0, and the upper bound the longest gap.
 
     Where each shard has a writer of its own, the headline is the worst shard's, and `by` says whose each lane is
-    (`az-a kept of 2`). `write_outage_elsewhere` is then the worst of those shards of which nothing was hit.
+    (`az-a kept of 2`). `write_outage_elsewhere` is then the worst of those shards of which nothing was hit. `cache_outage` is
+    that of a cache in front of a database.
     """
 
-    metrics: ClassVar[Mapping[str, str]] = {"write_outage": "s", "read_outage": "s", ELSEWHERE: "s"}
+    metrics: ClassVar[Mapping[str, str]] = {**dict.fromkeys(ENDPOINTS, "s"), ELSEWHERE: "s"}
 
     def check(self, history: History) -> Finding:
         found = {metric: lanes(history, endpoint, reads=reads) for metric, (endpoint, reads) in ENDPOINTS.items()}
+        if not found["cache_outage"]:
+            del found["cache_outage"]  # few systems have one
         measured = {metric: _headline(seen) for metric, seen in found.items()}
         spared = {lane.shard for lane in found["write_outage"] if lane.shard} - shards_hit(history)
         if spared:

@@ -32,6 +32,8 @@ PROGRAMS: dict[str, tuple[str, ...]] = {
     "toxiproxy": (),
     "client": (),
 }
+# Those that no wheel brings, and who needs them.
+FROM_DISTRIBUTION = {"memcached": "elasticache-memcached"}
 _MODULES = {"raft": "pysyncobj", "client": "locust"}  # what a family's Python program cannot do without
 _SYSTEM = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 

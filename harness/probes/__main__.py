@@ -3,7 +3,8 @@
 `clear CONFIG` ({client, host, port}) removes what earlier probes wrote. CONFIG of `run` is a JSON file: `zone`,
 `folder` (of the history), `number` (makes written values unique), `client` (protocol and login), `targets`
 ([{endpoint, kind, host, port, leads, shard, lane, cadence_ms, deadline_ms, unanswered_max, delay_ms, reconnect_ms}]),
-`observe` ([{node, shard, host, port, manager: {speaks, host, port}}]). Ends when the folder holds a file called `stop`.
+`observe` ([{node, shard, host, port, manager: {speaks, host, port}}]); a target, or what is observed, may have a `client` of
+its own. Ends when the folder holds a file called `stop`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import asyncio
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,20 @@ def client_of(config: dict[str, Any]) -> Client:
     return client
 
 
+def clients_of(config: dict[str, Any]) -> Callable[[dict[str, Any]], Client]:
+    """Who asks what is described: its own `client`, where it has one, else that of all; what is described alike shares one."""
+    made: dict[str, Client] = {}
+
+    def client(asked: dict[str, Any]) -> Client:
+        described = asked.get("client") or config["client"]
+        key = json.dumps([described["protocol"], described["probe"]], sort_keys=True)
+        if key not in made:
+            made[key] = client_of(described)
+        return made[key]
+
+    return client
+
+
 def observer_of(seen: dict[str, Any], client: Client, notes: Notes) -> Observer:
     """Who asks a node for its role, and its manager, where it has one."""
     node, address = seen["node"], Address(seen["host"], seen["port"])
@@ -45,7 +61,7 @@ async def probe(config: dict[str, Any]) -> None:
     folder, zone = Path(config["folder"]), config["zone"]
     process = f"probe-{zone}"
     recorder, notes = Recorder(folder, process, zone), Notes(folder / f"{process}.events")
-    client = client_of(config["client"])
+    client = clients_of(config)
     values = Values((config["number"] + 1) * VALUES_PER_PROCESS)
     lanes = [
         Lane(
@@ -55,7 +71,7 @@ async def probe(config: dict[str, Any]) -> None:
                 target["cadence_ms"], target["deadline_ms"],
                 int(target["delay_ms"] * MILLISECOND_NS), target["unanswered_max"], target.get("reconnect_ms", 100),
             ),
-            client, recorder, values,
+            client(target), recorder, values,
         )
         for target in config["targets"]
     ]  # fmt: skip
@@ -73,12 +89,12 @@ async def probe(config: dict[str, Any]) -> None:
     recorder.close()
 
 
-async def observe(config: dict[str, Any], client: Client, notes: Notes) -> None:
+async def observe(config: dict[str, Any], client: Callable[[dict[str, Any]], Client], notes: Notes) -> None:
     """Asks the zone's databases for their roles: those that are there, and those that come, until they go."""
     observers: dict[str, asyncio.Task[None]] = {}
 
     def begin(seen: dict[str, Any]) -> None:
-        observers[seen["node"]] = asyncio.create_task(observer_of(seen, client, notes).run())
+        observers[seen["node"]] = asyncio.create_task(observer_of(seen, client(seen), notes).run())
 
     for seen in config.get("observe", ()):
         begin(seen)

@@ -32,7 +32,8 @@ _ACKNOWLEDGED_WITHIN_NS = 80 * MILLISECOND_NS
 class Target:
     """One thing that is asked. Times in ms; `delay_ns` is after the common start of all schedules.
 
-    `endpoint` is the name in the records (`writer`, `node:pg-az-a`), `kind` is `probe_write` or `read`.
+    `endpoint` is the name in the records (`writer`, `node:pg-az-a`), `kind` is `read`, or of writes
+    `probe_write`, and `probe_cache` of what need not be there in the end.
     `unanswered_max` caps the questions, and so the server's sessions, that wait for an answer.
     """
 
@@ -45,6 +46,10 @@ class Target:
     delay_ns: int
     unanswered_max: int
     reconnect_ms: float = 100
+
+    @property
+    def writes(self) -> bool:
+        return self.kind != "read"
 
 
 @dataclass
@@ -154,7 +159,7 @@ class Lane:
         )  # fmt: skip
 
     def _start(self, intended: int, ask: Callable[..., Coroutine[Any, Any, None]], *given: Connection) -> None:
-        value = self.values.take() if self.target.kind == "probe_write" else -1
+        value = self.values.take() if self.target.writes else -1
         at = self.recorder.begin(
             self._lane, self._kind, self._endpoint, client=0, intended=intended, started=now_ns(), value=value
         )
@@ -171,7 +176,7 @@ class Lane:
         if question not in self.unanswered:
             return  # its task is still opening or closing a connection, which is none of the question's business
         question.late = True
-        outcome = Outcome.UNKNOWN if self.target.kind == "probe_write" else Outcome.FAILED
+        outcome = Outcome.UNKNOWN if self.target.writes else Outcome.FAILED
         if question.connection is None:
             error = _CONNECT_DEADLINE
         else:
@@ -181,7 +186,7 @@ class Lane:
     async def _ask(self, question: _Question, value: int, connection: Connection) -> None:
         question.connection = connection
         question.retransmitted = -1 if question.late else _tcp(connection)[1]
-        answered = await (connection.write(value) if self.target.kind == "probe_write" else connection.read())
+        answered = await (connection.write(value) if self.target.writes else connection.read())
         self._ended(question, answered)
         if self.target.lane == "kept" and connection.usable and len(self.idle) < self.target.unanswered_max:
             self.idle.append(connection)

@@ -115,6 +115,8 @@ class Memcached:
             raise ConnectionError("timeout") from None
         except ConnectionRefusedError:
             raise ConnectionError("connection refused") from None
+        except ConnectionResetError:  # asyncio's own text does not say it
+            raise ConnectionError("connection reset") from None
         except OSError as error:
             raise ConnectionError(network_error(str(error))) from None
         return connection

@@ -135,7 +135,9 @@ def number(value: float | None, unit: str, scale: float | None = None) -> str:
     """22.4131, `s` → `22.41 s`; 0.794, `share` → `79.4 %`. `scale` is the value whose unit a bound shares."""
     if value is None or not math.isfinite(value):
         return "unknown"
-    return f"{value:,.0f}" if unit == "count" else show_value(value, unit, scale)
+    if unit != "count":
+        return show_value(value, unit, scale)
+    return f"{value:,.0f}" if value >= 100 or float(value).is_integer() else f"{value:.3g}"  # a ratio, or so many a second
 
 
 def plainly(value: float, unit: str) -> str:

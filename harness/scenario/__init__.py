@@ -19,6 +19,7 @@ import yaml
 from pydantic import ValidationError
 
 from harness.conditions import Condition
+from harness.protocols import Part
 from harness.scenario.contradictions import contradictions_in
 from harness.scenario.document import Document, Given, Steps, read
 from harness.scenario.fields import as_written, fields_of, options
@@ -172,7 +173,10 @@ def as_run(scenario: Scenario) -> dict[str, Any]:
 
 def _given(instance: Any) -> dict[str, Any]:
     """An instance's options, in base units."""
-    return {option.name: getattr(instance, option.name) for option in fields_of(instance)}
+    given = {option.name: getattr(instance, option.name) for option in fields_of(instance)}
+    return {
+        name: {"use": value.use, **_given(value.topology)} if isinstance(value, Part) else value for name, value in given.items()
+    }
 
 
 def _name(path: Path) -> str:

@@ -29,6 +29,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from harness import conditions, registry, targets, units
 from harness.conditions import Condition
+from harness.protocols import Part
 from harness.targets import Target
 
 _NUMBER = r"\d+(\.\d+)?"
@@ -79,6 +80,8 @@ def carrying(unit: Unit, type_: Any) -> Any:
     return Annotated[type_, BeforeValidator(unit.read), text_of(unit.pattern, unit.example)]
 
 
+# How a topology inside another is written, given by the models, which know all of them: `elasticache-memcached`, or a mapping.
+INSIDE: dict[type[Any], Callable[[], Any]] = {}
 # Values of our own that a file writes as a text.
 _AS_TEXT = {
     Target: Annotated[str, AfterValidator(targets.parse), text_of(targets.PATTERN, *targets.EXAMPLES)],
@@ -155,6 +158,7 @@ def _option(option: dataclasses.Field[Any], type_: Any) -> tuple[str, Any]:
     if type_ in (int, float):
         type_ = Annotated[type_, Field(ge=0)]  # a number of things; an option that may be negative says so itself
     annotation = carrying(unit, type_) if unit else _AS_TEXT.get(type_, type_)
+    annotation = INSIDE[type_]() if type_ in INSIDE else annotation
     if option.default is dataclasses.MISSING and option.default_factory is dataclasses.MISSING:
         return alias, (annotation, Field(alias=alias))
     default: Callable[[], Any] = (
@@ -172,7 +176,8 @@ def as_written(instance: Any) -> dict[str, Any]:
         value = getattr(instance, option.name)
         if value is not None:
             key = option.name.removesuffix(unit.suffix) if unit else option.name
-            written[key] = _shown(option, value, unit).get("default", value)
+            inside = {"use": value.use, **as_written(value.topology)} if isinstance(value, Part) else value
+            written[key] = _shown(option, inside, unit).get("default", inside)
     return written
 
 

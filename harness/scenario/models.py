@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import chain
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_type_hints
 
-from pydantic import BeforeValidator, ConfigDict, Field, create_model
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, create_model
 
 from harness import registry
+from harness.protocols import Part
 from harness.scenario.fields import (
+    INSIDE,
     SECONDS,
     SHARES,
     OneOf,
@@ -91,8 +93,18 @@ class _Bounded(Strict):
     model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": ["min"]}, {"required": ["max"]}]})
 
 
-def _use(kind: str) -> Any:
-    """`use: word` with its options, or the word alone."""
+def _part() -> Any:
+    """A topology inside another: one that has none inside itself."""
+    all_ = registry.names("topologies")
+    words = [word for word in all_ if Part not in get_type_hints(registry.find("topologies", word)).values()]
+    return Annotated[_use("topologies", words), AfterValidator(lambda use: Part(use.use, use.options))]
+
+
+INSIDE[Part] = _part
+
+
+def _use(kind: str, words: Sequence[str] = ()) -> Any:
+    """`use: word` with its options, or the word alone; any word of the kind, or one of those given."""
 
     def choice(word: str) -> Any:
         cls = registry.find(kind, word)
@@ -104,7 +116,7 @@ def _use(kind: str) -> Any:
         needs = any(about["required"] for about in options(cls).values())  # then the word alone is not enough
         return chosen if needs else Annotated[chosen, Or(lambda _: {"const": word})]
 
-    words = registry.names(kind)
+    words = words or registry.names(kind)
     selves = [word for word in words if names_itself(kind, word)]
     return Annotated[Any, OneOf("use", {word: choice(word) for word in words}, selves)]
 

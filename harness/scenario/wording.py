@@ -117,6 +117,8 @@ def _no_such_word(where: str, value: Any) -> tuple[Steps, bool, str]:
         registry.find(kind, word)
     except UsageError as problem:
         return (key,), False, str(problem)
+    if kind == "topologies":  # which alone may be inside one another
+        return (key,), False, f"{word} has others inside itself, and cannot be inside another"
     raise AssertionError(f"there is {word} among the {kind}, but the model of a scenario has it not")
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
@@ -131,7 +132,7 @@ class MemcachedSession(Session):
 
     def store(self, key: str, value: str, ttl_s: float = 0) -> tuple[Outcome, str]:
         """Keeps a value for `ttl_s`, in whole seconds; for ever with 0."""
-        return self._changing("set", key, value, expire=max(1, round(ttl_s)) if ttl_s else 0)
+        return self._changing("set", key, value, expire=_whole(ttl_s))
 
     def forget(self, key: str) -> tuple[Outcome, str]:
         """Removes a key, be it there or not."""
@@ -180,6 +181,11 @@ class Members:
         return _named(json.loads(self._file.read_text()))
 
 
+def _whole(ttl_s: float) -> int:
+    """Memcached counts in seconds, and takes 0 for ever."""
+    return max(1, round(ttl_s)) if ttl_s else 0
+
+
 def _named(servers: Sequence[Sequence[Any]]) -> dict[tuple[str, int], str]:
     return {(host, port): name for name, host, port in servers}
 
@@ -211,7 +217,7 @@ class Memcached:
 
     @contextmanager
     def opened(self, login: Login) -> Iterator[Nodes]:
-        nodes = Nodes(_named(login["servers"]), 0)
+        nodes = Nodes(Members(login).now(), 0)
         try:
             yield nodes
         finally:
@@ -221,6 +227,11 @@ class Memcached:
 
     def clear(self, connection: Nodes) -> None:
         connection.flush_all()
+
+    def fill(self, connection: Nodes, entries: Iterable[tuple[str, str, float]]) -> None:
+        """Puts (key, value, ttl in s) into the cache."""
+        for key, value, ttl_s in entries:
+            connection.set(key, value, expire=_whole(ttl_s))
 
     def probed(self, connection: Nodes) -> Iterator[list[int]]:
         yield from numbered(connection, PROBED)
@@ -255,3 +266,13 @@ def keys(client: Client) -> Iterator[str]:
                 raise MemcacheServerError(said)
             yield unquote(said.partition(" ")[0].removeprefix("key="))
     raise MemcacheUnexpectedCloseError
+
+
+def remapped_share(before: Sequence[str], after: Sequence[str], asked: int = 10_000) -> float:
+    """The share of so many keys that are on another node of `after` than of `before`."""
+    old, new = Ketama(before), Ketama(after)
+    return sum(old.get_node(f"item:{key}") != new.get_node(f"item:{key}") for key in range(asked)) / asked
+
+
+if __name__ == "__main__":  # a change asks what clients think: [[nodes before], [nodes after]]
+    sys.stdout.write(f"{remapped_share(*json.loads(sys.argv[1]))}\n")

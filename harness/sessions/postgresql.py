@@ -80,19 +80,27 @@ class PostgresqlSession(Session):
 
     def execute(self, statement: str, parameters: tuple[Any, ...]) -> tuple[Outcome, str]:
         """Runs one statement in autocommit; a commit acknowledged with a warning stays unknown."""
+        return self._execute(statement, parameters)[:2]
+
+    def row(self, statement: str, parameters: tuple[Any, ...]) -> tuple[Outcome, str, tuple[Any, ...] | None]:
+        """The same, and the first row that it returns."""
+        outcome, error, cursor = self._execute(statement, parameters)
+        return outcome, error, cursor.fetchone() if cursor is not None else None
+
+    def _execute(self, statement: str, parameters: tuple[Any, ...]) -> tuple[Outcome, str, psycopg.Cursor[Any] | None]:
         assert self._connection is not None, "connect first"
         self._warned.clear()
         try:
-            self._cursor.execute(statement, parameters, prepare=True)
+            cursor = self._cursor.execute(statement, parameters, prepare=True)
         except psycopg.Error as error:
             reads = statement.startswith("SELECT")
             answered = outcome_of_failed_write(error)
             if self._connection.closed or self._connection.broken:
                 self.drop()
-            return (Outcome.FAILED if reads else answered.outcome), answered.error
+            return (Outcome.FAILED if reads else answered.outcome), answered.error, None
         if self._warned:
-            return Outcome.UNKNOWN, self._warned[0]
-        return Outcome.OK, ""
+            return Outcome.UNKNOWN, self._warned[0], None
+        return Outcome.OK, "", cursor
 
 
 class Postgresql:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar, NamedTuple
 
@@ -56,6 +56,21 @@ class RedisSession(Session):
                 self.drop()  # it would connect again by itself
             return Answer(Outcome.FAILED if reads or refused else Outcome.UNKNOWN, name)
 
+    def fetch(self, key: str) -> tuple[Outcome, str, str | None]:
+        """The outcome, the error's class, and what the cache holds of a key: None where it has nothing."""
+        said = self.execute("GET", f"{PREFIX}{key}", reads=True)
+        return said.outcome, said.error, said.reply
+
+    def store(self, key: str, value: str, ttl_s: float = 0) -> tuple[Outcome, str]:
+        """Keeps a value for `ttl_s`; for ever with 0."""
+        said = self.execute("SET", f"{PREFIX}{key}", value, *(("PX", int(ttl_s * 1000)) if ttl_s else ()))
+        return said.outcome, said.error
+
+    def forget(self, key: str) -> tuple[Outcome, str]:
+        """Removes a key, be it there or not."""
+        said = self.execute("DEL", f"{PREFIX}{key}")
+        return said.outcome, said.error
+
 
 class Redis:
     """Redis or Valkey through redis-py. Every key of a workload begins with `workload:`."""
@@ -78,6 +93,13 @@ class Redis:
     def clear(self, connection: redis.Redis) -> None:
         for names in batches(connection, f"{PREFIX}*"):
             connection.unlink(*names)
+
+    def fill(self, connection: redis.Redis, entries: Iterable[tuple[str, str, float]]) -> None:
+        """Puts (key, value, ttl in s) into the cache."""
+        with connection.pipeline(transaction=False) as asked:
+            for key, value, ttl_s in entries:
+                asked.set(f"{PREFIX}{key}", value, px=int(ttl_s * 1000) if ttl_s else None)
+            asked.execute()
 
     def probed(self, connection: redis.Redis) -> Iterator[list[int]]:
         first = 0

@@ -6,14 +6,18 @@ themselves hash keys onto nodes, so there is no endpoint that leads to all of th
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any, ClassVar
 
 from harness.clock import wait_until
 from harness.endpoints import shard_of
+from harness.errors import ClusterError
 from harness.protocols import AddressPlan, Cluster, Command, Endpoint, Greeting, Limits, Node, NodeSpec, Paths
 from harness.topologies._node_types import node_type
 from harness.witnesses import LOOK
@@ -51,22 +55,21 @@ class ElasticacheMemcached:
     # --- layout ---
 
     def nodes(self, plan: AddressPlan) -> Sequence[NodeSpec]:
-        return [self.node(number, plan) for number in range(1, self.node_count + 1)]
+        return [self._node(number, plan.zones, plan.take, self.node_type) for number in range(1, self.node_count + 1)]
 
-    def node(self, number: int, plan: AddressPlan) -> NodeSpec:
+    def _node(self, number: int, zones: Sequence[str], take: Callable[[str], str], type_: str) -> NodeSpec:
         """The node of that number, from 1; the zones take turns."""
-        name, zone = f"mc-{number}", plan.zones[(number - 1) % len(plan.zones)]
-        limits = node_type(self.node_type).limits if self.node_type else Limits()
+        name, zone = f"mc-{number}", zones[(number - 1) % len(zones)]
         spec = NodeSpec(
-            name, zone, "memcached", "database", plan.take(zone), self._server, greeting=Greeting(PORT, VERSION),
-            unprivileged=True, in_memory=True, limits=limits, shard=name,
+            name, zone, "memcached", "database", take(zone), partial(self._server, type_=type_), greeting=Greeting(PORT, VERSION),
+            unprivileged=True, in_memory=True, limits=node_type(type_).limits if type_ else Limits(), shard=name,
         )  # fmt: skip
         self._specs[name] = spec
         return spec
 
-    def _server(self, paths: Paths) -> Command:
+    def _server(self, paths: Paths, type_: str) -> Command:
         del paths  # it writes no file
-        memory_mb = node_type(self.node_type).maxmemory_mb if self.node_type else MEMORY_MB
+        memory_mb = node_type(type_).maxmemory_mb if type_ else MEMORY_MB
         # Where a node's server would run as root, it wants to be told that this is meant.
         argv = ("memcached", "-u", "root", "-l", "0.0.0.0", "-p", str(PORT), "-U", "0", "-m", str(memory_mb), "-t", "2")
         return Command(argv)
@@ -125,11 +128,71 @@ class ElasticacheMemcached:
             node.spec.name: "primary" if answer == "answers" else "silent" for node, answer in zip(members, said, strict=True)
         }
 
+    # --- nodes that come and go ---
+
+    def members(self, cluster: Cluster) -> Sequence[str]:
+        told = _told(cluster, self.zones[0])
+        there = json.loads(told.read_text()) if told.exists() else [[shard_of(name)] for name in self.endpoint_names]
+        return [name for name, *_ in there]
+
+    def grow(self, cluster: Cluster, count: int, node_type: str) -> Sequence[str]:
+        taken = [int(node.spec.name.removeprefix("mc-")) for node in _members(cluster)]
+        if len(taken) + count > NODES_MAX:
+            raise ClusterError(f"{len(taken) + count} nodes; a Memcached cluster has 1 to {NODES_MAX}")
+        first, made = max(taken) + 1, []
+        try:
+            for number in range(first, first + count):
+                node = cluster.add(self._node(number, self.zones, cluster.address, node_type or self.node_type))
+                made.append(node)
+                node.start()
+            for node in made:
+                wait_until(partial(_answers, cluster, node), 15, f"{node.spec.name} to answer", every_s=0.1)
+        except ClusterError:
+            for node in made:
+                cluster.remove(node.spec.name)
+            raise
+        return [node.spec.name for node in made]
+
+    def tell(self, cluster: Cluster, nodes: Sequence[str]) -> None:
+        """Through a file that every client looks for: Memcached itself has no word for it."""
+        there = [[name, cluster.nodes[name].spec.address, PORT] for name in nodes]
+        for zone in self.zones:
+            fresh = _told(cluster, zone).with_suffix(".new")
+            fresh.write_text(json.dumps(there))
+            fresh.rename(_told(cluster, zone))
+
+    def remapped_share(self, cluster: Cluster, before: Sequence[str], after: Sequence[str]) -> float:
+        """Asks a client, who alone knows how keys are hashed."""
+        asked = ("python3", "-m", "harness.sessions.memcached", json.dumps([list(before), list(after)]))
+        ran = cluster.client(self.zones[0]).run(*asked)
+        try:
+            return float(ran.out)
+        except ValueError:
+            raise ClusterError(f"a client could not say where it looks for keys: {ran.out.strip()[-200:]}") from None
+
+    def answered(self, cluster: Cluster, node: str) -> int | None:
+        spec = cluster.nodes[node].spec
+        asked = b"stats\r\nquit\r\n".hex()
+        said = cluster.client(spec.zone).run(*LOOK, "talk", spec.address, str(PORT), asked, "2").out
+        found = re.search(r"STAT cmd_get (\d+)", said)
+        return int(found[1]) if found else None
+
+    # --- what runs ---
+
     def versions(self, cluster: Cluster) -> Mapping[str, str]:
         return {"memcached": _members(cluster)[0].run("memcached", "-V").out.strip()}
 
     def rejoin_way(self, log: str) -> str | None:
         return None
+
+
+def _told(cluster: Cluster, zone: str) -> Path:
+    """Which nodes the clients of a zone are told of, once they are others than at first."""
+    return cluster.folder / "history" / f"members-{zone}.json"
+
+
+def _answers(cluster: Cluster, node: Node) -> bool:
+    return _greeted(cluster, node) == "answers"
 
 
 def _members(cluster: Cluster) -> list[Node]:

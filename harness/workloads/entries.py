@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from harness.sessions.memcached import MemcachedSession, Nodes
 
 WRITTEN, FILLED = "entry:", "filled:"
-MISS = "miss"
+NOT_THERE = "not there"
 
 
 @dataclass(frozen=True)
 class Entries:
     """Reads of `keys` that were filled in before (90 %), and new entries (10 %); what is gone is not filled in again.
 
-    A read that finds nothing is ok, and counted as a miss. Keys are asked for as `distribution` says (uniform or zipfian), values
+    A read that finds nothing is ok, and no hit. Keys are asked for as `distribution` says (uniform or zipfian), values
     have `value_bytes`. `users`, `rate`, `zones`, `deadline` and `reconnect` are as for ledger.
     """
 
@@ -69,7 +69,7 @@ class Entries:
         outcome, error, found = session.fetch(f"{FILLED}{key}")
         if outcome is not Outcome.OK:
             return Done(outcome, error)
-        return Done(outcome, "", carried(found)) if found is not None else Done(outcome, MISS)
+        return Done(outcome, "", carried(found)) if found is not None else Done(outcome, NOT_THERE)
 
     def final_reads(self, connection: Nodes) -> Iterator[tuple[str, list[int]]]:
         from harness.sessions.memcached import numbered  # noqa: PLC0415 (where the driver is)

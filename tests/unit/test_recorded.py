@@ -27,6 +27,7 @@ from harness.recording import HEADER, RECORD_BYTES, Recorder
 RECORDED = Path(__file__).parents[1] / "recorded"
 NAMES = sorted(folder.name for folder in RECORDED.iterdir())
 CRASH, OUTAGE, LATENCY = "writer_crash", "zone_outage_asynchronous", "client_latency"
+STALE = "stale_cache"
 FAILOVER = "failover_phases"  # with the logs of manager and routers, and what Locust says of itself
 
 
@@ -190,6 +191,23 @@ def forget(*what: str) -> Callable[[Copy], None]:
     return plant
 
 
+def serve_what_was_replaced(run: Copy) -> None:
+    """One late read got what its key held at first, though an update had replaced it longer ago than an entry may live."""
+    operations = run.was.operations
+    bound = max(line["max"] or 0 for line in run.was.run["expect"] if line["metric"] == "staleness_max")
+    ok = operations.mask(lane="workload") & (operations["outcome"] == Outcome.OK)
+    judged = ok & (operations["intended"] < run.was.end - 2 * SECOND_NS)
+    read = int(np.flatnonzero(judged & operations.mask(kind="read cached", error=""))[-1])
+    early = ok & operations.mask(kind="update") & (operations["ended"] < operations["started"][read] - (bound + 1) * SECOND_NS)
+    chosen = np.arange(len(operations)) == read
+    run.operations(chosen, value=0, key=int(operations["key"][np.flatnonzero(early)[0]]))
+
+
+def answer_no_read(run: Copy) -> None:
+    """No read through the cache was answered."""
+    run.operations(run.was.operations.mask(kind="read cached"), outcome=Outcome.NOT_SENT)
+
+
 def elect_early(run: Copy) -> None:
     """The new primary's manager says that it was elected six seconds before it was."""
     events = run.events()
@@ -216,6 +234,7 @@ def elect_early(run: Copy) -> None:
         (FAILOVER, forget("promoted"), "phases", "unknown", "promote could not be measured"),
         (FAILOVER, forget("routed"), "phases", "unknown", "route could not be measured"),
         (FAILOVER, elect_early, "phases", "fail", "promote 6."),
+        (STALE, serve_what_was_replaced, "cache", "fail", "staleness_max 2"),
     ],
 )
 def test_one_planted_change_flips_its_checker_and_the_run_and_no_other(
@@ -226,6 +245,14 @@ def test_one_planted_change_flips_its_checker_and_the_run_and_no_other(
     result = run.judged()
     assert (result["verdict"], flipped(result)) == (verdict, {checker: verdict})
     assert said in result["reason"]
+
+
+def test_a_run_in_which_no_read_was_answered_tells_nothing_of_its_cache(copy: Callable[[str], Copy]) -> None:
+    run = copy(STALE)
+    answer_no_read(run)
+    result = run.judged()
+    assert result["verdict"] == "unknown"
+    assert flipped(result)["cache"] == "unknown"
 
 
 def test_a_resurrected_write_fails_a_run_that_expects_none(copy: Callable[[str], Copy]) -> None:
