@@ -41,8 +41,9 @@ def _answers(port: int) -> bool:
 
 
 def signalled(process: int, number: int) -> None:
-    """Sends a signal, and returns when a stopped process has stopped."""
+    """Sends a signal, and returns when who was to stop, or to end, has done so."""
     os.kill(process, number)
-    if number == signal.SIGSTOP:
+    awaited = {signal.SIGSTOP: "T", signal.SIGKILL: "Z"}.get(signal.Signals(number))
+    if awaited:
         state = Path(f"/proc/{process}/stat")
-        wait_until(lambda: state.read_text().rpartition(")")[2].split()[0] == "T", 5, "the process to stop", every_s=0.01)
+        wait_until(lambda: state.read_text().rpartition(")")[2].split()[0] == awaited, 5, "the process to obey", every_s=0.01)
