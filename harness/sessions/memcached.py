@@ -13,6 +13,7 @@ import socket
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import unquote
@@ -40,6 +41,12 @@ LOOK_AGAIN_NS = SECOND_NS // 2  # how often a session looks whether nodes have c
 AT_ONCE = 20_000  # keys in one piece of the final reads
 
 
+@cache
+def _ring(nodes: tuple[str, ...]) -> HashRing:
+    """Made once for all users of a process: of many nodes it takes as long as a user has for an operation."""
+    return HashRing(list(nodes), hash_fn="ketama")
+
+
 class Ketama:
     """A ring of nodes by their names, in the form that pymemcache asks for; made when it is first needed."""
 
@@ -58,7 +65,7 @@ class Ketama:
     def get_node(self, key: str) -> str | None:
         """The node that keeps a key; None where there is no node."""
         if self._ring is None:
-            self._ring = HashRing(sorted(self._nodes), hash_fn="ketama")
+            self._ring = _ring(tuple(sorted(self._nodes)))
         node: str | None = self._ring.get_node(key)
         return node
 
