@@ -81,7 +81,7 @@ class DockerNode:
         if self.spec.build is None:
             return
         command = self.spec.build(PATHS)
-        script = ["umask 077"]
+        script = ["umask 077", f"mkdir -p {PATHS.data}"]  # a node has one on every runtime, its server's user owns it
         environment = dict(command.environment)
         for number, (path, text) in enumerate(command.files.items()):
             environment[f"HARNESS_FILE_{number}"] = text
