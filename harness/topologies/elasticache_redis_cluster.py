@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import secrets
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +32,7 @@ PROBED = 16  # keys of each shard that probes write to in turn: what moves, and 
 PROBE_MAY = "+@read +@write +@connection +cluster|slots +cluster|nodes +cluster|info +readonly +asking"
 FORMED_WITHIN_S = 60.0
 REPLICAS_THAT_NOBODY_HAS = 99
+DRAINED_WITHIN_S, IDLE_S = 10.0, 2  # a node that goes is left to its clients until none has asked it for so long
 Eviction = Literal[
     "noeviction",
     "allkeys-lru",
@@ -301,6 +303,9 @@ class ElasticacheRedisCluster:
         """Ends members that own nothing, lets all others forget them, and removes their nodes."""
         said = self.members(cluster)
         names = [spec.name for spec in specs]
+        limit = now_ns() + int(DRAINED_WITHIN_S * SECOND_NS)
+        while now_ns() < limit and any(self._asked_lately(cluster, spec) for spec in specs):
+            time.sleep(0.2)
         for spec in specs:
             cluster.nodes[spec.name].stop(5)
         forget = [f"CLUSTER FORGET {said[name].id}" for name in names if said[name].id]
@@ -310,6 +315,12 @@ class ElasticacheRedisCluster:
         for name in names:
             cluster.remove(name)
             self._specs.pop(name, None)
+
+    def _asked_lately(self, cluster: Cluster, spec: NodeSpec) -> bool:
+        """Whether an application's client asks a node still: who is sent on from there goes elsewhere the next time."""
+        (said,) = self._said(cluster, spec, "CLIENT LIST TYPE normal") or [""]
+        clients = (dict(word.partition("=")[::2] for word in line.split(" ")) for line in str(said).splitlines())
+        return any(one.get("user") == "application" and int(one["idle"]) < IDLE_S for one in clients)
 
     def _move(self, cluster: Cluster, moves: Sequence[Mapping[str, Any]], way: str, within_s: float) -> Mapping[str, Any]:
         """Moves slots by a program in a client node. Raises ClusterError, with how far it came, when not all were moved."""

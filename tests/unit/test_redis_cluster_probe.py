@@ -133,6 +133,9 @@ while thread.is_alive():
     for key in keys:
         told.add(session.execute("RPUSH", key, "x")[:2])
 Resharding(cluster, "native", [Move("4", "1", frozenset(range(4096, 5461)))]).carry_out()
+session.drop()
+assert session.connected
+told.add(session.execute("RPUSH", keys[0], "x")[:2])
 print(sorted((outcome.name, error) for outcome, error in told))
 """
 
