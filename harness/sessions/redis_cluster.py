@@ -195,6 +195,6 @@ def cluster_client(login: Login) -> Any:
     return Cluster(
         url=f"redis://{host}:{port}", startup_nodes=[_node(host, port) for host, port in others],
         connection_class=Led, username=login["user"], password=login["password"], protocol=2, decode_responses=True,
-        retry=Retry(NoBackoff(), 0), require_full_coverage=False, reinitialize_steps=1,
+        retry=Retry(NoBackoff(), 0), require_full_coverage=False,
         socket_connect_timeout=CONNECTS_WITHIN_S,
     )  # fmt: skip

@@ -343,6 +343,7 @@ class ElasticacheRedisCluster:
         missing = [""]
 
         def well() -> bool:
+            self._take_back(cluster)
             missing[0] = self.healthy(cluster) or ""
             if not missing[0]:
                 said = self._reshard(cluster, "accounted", 10)
@@ -353,6 +354,14 @@ class ElasticacheRedisCluster:
             wait_until(well, max(1.0, within_s), "every member to be healthy", every_s=0.2)
         except ClusterError as problem:
             raise ClusterError(f"{stopped} {problem}: {missing[0]}") from None
+
+    def _take_back(self, cluster: Cluster) -> None:
+        """A primary that died while slots moved, and comes back owning none, stays one by itself: it becomes a replica again."""
+        said = self.members(cluster)
+        owners = {one.spec.shard: one for one in said.values() if one.role == "primary" and one.slots}
+        for one in said.values():
+            if one.role == "primary" and not one.slots and one.spec.shard in owners:
+                self._said(cluster, one.spec, f"CLUSTER REPLICATE {owners[one.spec.shard].id}")
 
     def _reshard(self, cluster: Cluster, what: str, within_s: float, **more: Any) -> dict[str, Any]:
         client = cluster.client(cluster.zones[0])
