@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -47,8 +47,9 @@ class Durability:
     An unknown write may be there or not; only an acknowledged one can be lost, only one that definitely failed can be
     resurrected. Without bounds in the scenario, no write may be lost and none applied twice.
 
-    `lost_writes_elsewhere` counts those of shards of which no fault and no change has hit a node, where it is known of a write
-    which shard it went to: of one that was asked of a node, or of a shard's own endpoint, it is.
+    Where there are shards, `by` of `lost_writes` has each (`shard(1)`), and `lost_writes_elsewhere` counts those of shards of
+    which no fault and no change has hit a node. It is known of a write which shard it went to when it was asked of a node, or of
+    a shard's own endpoint.
     """
 
     metrics: ClassVar[Mapping[str, str]] = dict.fromkeys((*METRICS, ELSEWHERE), "count")
@@ -66,8 +67,11 @@ class Durability:
             if (held := _held(history.final_reads, nodes, name)) is not None
         ]
         measured = {metric: _measure(metric, compared) for metric in METRICS}
+        by_shard = _lost_by_shard(history, compared)
+        lost_writes = measured["lost_writes"]
+        of_shards = {f"shard({shard})": count(number) for shard, number in sorted(by_shard.items())}
+        measured["lost_writes"] = replace(lost_writes, by={**lost_writes.by, **of_shards})
         if spared := {history.shards[node] for node in nodes if node in history.shards} - shards_hit(history):
-            by_shard = _lost_by_shard(history, compared)
             lost_of = {shard: count(by_shard[shard]) for shard in sorted(spared & by_shard.keys())}
             measured[ELSEWHERE] = count(sum(by_shard[shard] for shard in lost_of), lost_of)
         verdict, sentences = judge(measured, expectations(history, self.metrics, lost_writes=0, duplicated_writes=0))

@@ -191,5 +191,7 @@ def test_what_is_lost_of_a_shard_that_was_not_hit_is_told_apart(kept: list[int],
         made.operation(value, value=value, kind="probe_write", endpoint=endpoint)
     finding = judged(made.final("mc-1", probe=()).final("mc-2", probe=kept).expect("lost_writes", max=9))
     assert found(finding, "lost_writes").value == 1 + elsewhere
+    by = found(finding, "lost_writes").by
+    assert (by["shard(mc-1)"].value, by["shard(mc-2)"].value) == (1, elsewhere)
     assert found(finding, "lost_writes_elsewhere").value == elsewhere
     assert found(finding, "lost_writes_elsewhere").by["mc-2"].value == elsewhere
