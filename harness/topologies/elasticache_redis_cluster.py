@@ -181,13 +181,14 @@ class ElasticacheRedisCluster:
         shares = dict(zip(first, slots.shares(len(first)), strict=True))
         meet = [f"CLUSTER MEET {spec.address} {PORT}" for spec in specs]
 
-        def introduce(spec: NodeSpec) -> None:
+        def settle(spec: NodeSpec) -> None:
             number = list(first).index(spec.shard)
             owns = f"CLUSTER ADDSLOTSRANGE {shares[spec.shard][0]} {shares[spec.shard][1]}"
-            self._ask(cluster, spec, f"CLUSTER SET-CONFIG-EPOCH {1 + number}", owns, *meet)
+            self._ask(cluster, spec, f"CLUSTER SET-CONFIG-EPOCH {1 + number}", owns)
 
         with ThreadPoolExecutor(len(first)) as pool:
-            list(pool.map(introduce, first.values()))
+            list(pool.map(settle, first.values()))  # all of them, before anybody is met: who knows others takes no epoch
+            list(pool.map(lambda spec: self._ask(cluster, spec, *meet), first.values()))
         self._follow(cluster, {spec: ids[first[spec.shard].name] for spec in specs if spec not in first.values()})
 
     # --- other nodes ---
