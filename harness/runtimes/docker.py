@@ -352,7 +352,7 @@ class Docker:
             **extra,
         )
         started = _started(container, spec.name)
-        if spec.server != "client":
+        if spec.role != "client":
             return DockerNode(spec, started, self._engine)
         *_, name = _containers(spec)
         load = _described(spec, _named(run_id, name), image, cluster.folder).with_kwargs(
@@ -363,7 +363,7 @@ class Docker:
 
 def _containers(spec: NodeSpec) -> tuple[str, ...]:
     """What a node's containers are called, without the run's part of their names."""
-    return (spec.name, f"{spec.name}-load") if spec.server == "client" else (spec.name,)
+    return (spec.name, f"{spec.name}-load") if spec.role == "client" else (spec.name,)
 
 
 def _node(spec: NodeSpec, containers: Mapping[str, Container], run_id: str, client: docker.DockerClient) -> DockerNode:
