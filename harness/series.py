@@ -236,6 +236,15 @@ def write_strips(history: History, over: Windows) -> dict[str, Strip]:
     return found
 
 
+def overlaps_in_shards(history: History, strips: Iterable[Strip], state: str) -> list[Span]:
+    """When two or more nodes of one shard were in that state at once, in order: each shard has a primary of its own."""
+    of_shard: dict[str, list[Strip]] = {}
+    for strip in strips:
+        of_shard.setdefault(history.shards.get(strip.label, ""), []).append(strip)
+    found = [span for together in of_shard.values() for span in overlaps(together, state)]
+    return sorted(found, key=lambda span: span.start_s)
+
+
 def overlaps(strips: Iterable[Strip], state: str) -> list[Span]:
     """When two or more of the strips were in that state at once."""
     steps = [step for s in strips for span in s.spans if span.state == state for step in ((span.start_s, 1), (span.end_s, -1))]

@@ -129,8 +129,8 @@ def timeline(history: History) -> dict[str, Any]:
              "writes": _spans(writes[strip.label].spans) if strip.label in writes else []}
             for strip in roles
         ],
-        "two_primaries": _spans(series.overlaps(roles, "primary")),
-        "two_writing": _spans(series.overlaps(writes.values(), "ok")),
+        "two_primaries": _spans(series.overlaps_in_shards(history, roles, "primary")),
+        "two_writing": _spans(series.overlaps_in_shards(history, writes.values(), "ok")),
         "throughput": {name: _numbers(row.tolist()) for name, row in series.throughput(operations, coarse).items()},
         "latency": {name: _numbers(row.tolist()) for name, row in series.latency(operations, coarse).items()},
         "errors": {name: _numbers(row.tolist()) for name, row in series.errors(operations, coarse).items()},

@@ -148,6 +148,14 @@ def test_roles_hold_until_they_change_and_two_primaries_are_seen() -> None:
     assert series.overlaps(strips, "primary") == [Span("two primary", 4, 6)]
 
 
+@pytest.mark.parametrize(("shards", "at_once"), [(("1", "2"), []), (("1", "1"), [Span("two primary", 2, 10)])])
+def test_two_primaries_are_two_only_within_a_shard(shards: tuple[str, str], at_once: list[Span]) -> None:
+    nodes = [node | {"shard": shard} for node, shard in zip(NODES, shards, strict=True)]
+    plain = history(None, role(0, "pg-1", "primary"), role(2, "pg-2", "primary"))
+    told = replace(plain, run={"topology": {"zones": ["az-a"], "nodes": nodes}})
+    assert series.overlaps_in_shards(told, series.role_strips(told, series.windows(told)), "primary") == at_once
+
+
 def test_a_primary_that_follows_another_at_once_is_no_overlap() -> None:
     told = history(None, role(0, "pg-1", "primary"), role(4, "pg-1", "replica"), role(4, "pg-2", "primary"))
     assert series.overlaps(series.role_strips(told, series.windows(told)), "primary") == []

@@ -119,7 +119,7 @@
       const word = fault.change ? "change" : "fault";
       rows.push({ label: word, height: 16, gap: 4, name: word, spans: [[word, fault.from, fault.to, fault.label]] });
     }
-    for (const group of ["writer", "reader"]) {
+    for (const group of new Set(data.lanes.map((strip) => strip.group))) {
       const strips = data.lanes.filter((strip) => strip.group === group);
       if (strips.length) rows.push({ label: group, heading: true, height: 14, gap: 5, spans: [] });
       for (const strip of strips) {
