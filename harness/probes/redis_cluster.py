@@ -208,8 +208,8 @@ class RedisClusterConnection:
             self._lost = True
             return {"role": "unreachable"}
         line = next(line for line in nodes.decode().splitlines() if "myself" in line.split(" ")[2]).split(" ")
-        role = next((ROLES[flag] for flag in line[2].split(",") if flag in ROLES), "unreachable")
         owned = [word for word in line[8:] if not word.startswith("[")]
+        role = role_of(line[2].split(","), owned)
         moving = {"moving": len(line) - 8 - len(owned)} if len(line) - 8 > len(owned) else {}
         state = dict(one.split(":", 1) for one in info.decode().split("\r\n") if ":" in one).get("cluster_state", "")
         return {"role": role, "slots": " ".join(owned), "state": state, **moving}
@@ -227,6 +227,12 @@ class RedisClusterConnection:
     async def close(self) -> None:
         for session in self._sessions.values():
             session.close()
+
+
+def role_of(flags: Sequence[str], owned: Sequence[str]) -> str:
+    """What a node is by its own line of CLUSTER NODES. One that calls itself master of no slot is nobody's primary yet."""
+    role = next((ROLES[flag] for flag in flags if flag in ROLES), "unreachable")
+    return "unknown" if role == "primary" and not owned else role
 
 
 @dataclass

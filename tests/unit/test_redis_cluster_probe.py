@@ -15,7 +15,7 @@ import pytest
 
 from harness import slots
 from harness.probes.contract import Address, Answered
-from harness.probes.redis_cluster import OK, RedisCluster, RedisClusterConnection
+from harness.probes.redis_cluster import OK, RedisCluster, RedisClusterConnection, role_of
 from harness.recording import Outcome
 from harness.resharding import Cluster, Move, Resharding, accounted, copy
 from harness.resp import Refused
@@ -76,6 +76,14 @@ def test_every_shard_takes_writes_of_its_own_keys_which_are_there_once_until_the
 
     asyncio.run(clear())
     assert values(cluster) == []
+
+
+@pytest.mark.parametrize(
+    ("flags", "owned", "role"),
+    [("myself,master", ["0-5460"], "primary"), ("myself,master", [], "unknown"), ("myself,slave", [], "replica")],
+)
+def test_a_master_of_no_slot_is_nobodys_primary_yet(flags: str, owned: list[str], role: str) -> None:
+    assert role_of(flags.split(","), owned) == role
 
 
 def test_a_node_says_its_role_and_its_slots_and_refuses_what_is_another_ones(cluster: Servers) -> None:
