@@ -1,4 +1,4 @@
-"""How much memory and CPU has a cache node of a type, as its cloud would sell it?
+"""How much memory and CPU has a cache node of a type, as its cloud would sell it, and what happens when it is full?
 
 Names and proportions are ElastiCache's (each size has twice the memory of the one before; `t` nodes get part of a core, `r` ones
 more memory for a core); the sizes are a laptop's, some two hundredths of the real ones.
@@ -8,12 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from harness.errors import suggestion
 from harness.protocols import Limits
 
 RESERVED_SHARE = 0.25  # of a node's memory holds no data, but buffers and a fork's copies; ElastiCache's default
 SERVER_MB = 24  # the server itself, empty
+# What Valkey and Redis put out when their memory is full (`maxmemory-policy`).
+Eviction = Literal[
+    "noeviction",
+    "allkeys-lru",
+    "allkeys-lfu",
+    "allkeys-random",
+    "volatile-lru",
+    "volatile-lfu",
+    "volatile-random",
+    "volatile-ttl",
+]
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from harness.errors import ClusterError
 from harness.protocols import AddressPlan, Cluster, Command, Endpoint, Greeting, Limits, ManagerRecord, NodeSpec, Paths
 from harness.topologies import _sentinel_routing
 from harness.topologies._haproxy_log import routed
-from harness.topologies._node_types import node_type
+from harness.topologies._node_types import Eviction, node_type
 from harness.topologies._redis_scaling import (
     NAME,
     PORT,
@@ -52,16 +52,6 @@ set -e
 [ -e "$1/$2.conf" ] || cp "$3/$2.conf" "$1/$2.conf"
 exec "$4-server" "$1/$2.conf" $5
 """
-Eviction = Literal[
-    "noeviction",
-    "allkeys-lru",
-    "allkeys-lfu",
-    "allkeys-random",
-    "volatile-lru",
-    "volatile-lfu",
-    "volatile-random",
-    "volatile-ttl",
-]
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from harness.clock import SECOND_NS, now_ns, wait_until
 from harness.errors import ClusterError
 from harness.protocols import AddressPlan, Cluster, Command, Endpoint, Greeting, Limits, NodeSpec, Paths, Resharded
 from harness.slots import SLOTS, Range
-from harness.topologies._node_types import node_type
+from harness.topologies._node_types import Eviction, node_type
 from harness.topologies._redis_cluster import PORT, Member, ask, members, said_by, unfit
 
 PING = b"PING\r\n"  # answered before any login: by an error, which is an answer
@@ -33,16 +33,6 @@ PROBE_MAY = "+@read +@write +@connection +cluster|slots +cluster|nodes +cluster|
 FORMED_WITHIN_S = 60.0
 REPLICAS_THAT_NOBODY_HAS = 99
 DRAINED_WITHIN_S, IDLE_S = 10.0, 2  # a node that goes is left to its clients until none has asked it for so long
-Eviction = Literal[
-    "noeviction",
-    "allkeys-lru",
-    "allkeys-lfu",
-    "allkeys-random",
-    "volatile-lru",
-    "volatile-lfu",
-    "volatile-random",
-    "volatile-ttl",
-]
 
 
 @dataclass(frozen=True)
