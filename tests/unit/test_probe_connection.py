@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -33,7 +34,10 @@ async def spurious() -> tuple[bool, bool]:
     session: Any = SimpleNamespace(pgconn=Libpq(number), add_notice_handler=lambda handler: None)
     connection = PostgresqlConnection(session)
     server.close()
-    await asyncio.sleep(0.05)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(5):
+            while connection.usable:
+                await asyncio.sleep(0.001)
     broke = not connection.usable
     told: list[bool] = []
     new, other = socket.socketpair()
@@ -41,7 +45,7 @@ async def spurious() -> tuple[bool, bool]:
     assert again == number
     loop = asyncio.get_running_loop()
     loop.add_reader(number, lambda: told.append(True))
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0.05)  # nothing may come meanwhile
     loop.remove_reader(number)
     for one in (new, other):
         one.close()
