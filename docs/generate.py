@@ -71,20 +71,22 @@ OF_A_METRIC = {
 OF_A_SWEEP = {
     "scenario": "the name of the scenario that was carried out under each value",
     "title": "",
-    "vary": "the setting, as `topology.ttl`",
+    "vary": "the settings, each as `topology.ttl`",
     "gray": "the title of the scenario with the gray fault; empty without one",
     "rto_s": "the outage that was wanted; null when none was",
     "verdict": f"{VERDICT}: `fail` when every value surely misses the RTO",
     "answer": "what the sweep says, in a sentence",
     "named": "of the values that meet the RTO the one with the fewest false failovers; null when there is none",
-    "left": "the values of which nothing was run yet",
+    "left": "the values, or combinations, of which nothing was run yet",
     "stopped": "why that is so",
-    "settings": "each value of which something was run, as below",
+    "settings": "each value, or combination, of which something was run, as below",
 }
 OF_A_SETTING = {
-    "value": "as it was written",
+    "value": "as it was written; for several settings a combination in words",
+    "values": "the same by the settings' names",
     "meets": f"{VERDICT}: whether every run was surely back within the RTO; null when none was wanted",
     "write_outage": "the write outages of the runs that can be trusted, as a series' metric; null without such a run",
+    "lost_writes": "their lost writes, likewise",
     "false_failovers": "in how many runs with the gray fault the primary changed, and of how many; null when that is not known",
     "folders": "where the series are, below the sweep's folder: first the scenario's, then the one with the gray fault",
     "outage": "what the scenario's runs say together, as in repeats.json",
@@ -454,7 +456,7 @@ def _sweep() -> Iterator[str]:
     ]
     yield from _table(("file", "holds"), files)
     series = repeats.Series("", "", (), Repeat())
-    told = sweeping.Sweep("", "", "", [sweeping.Setting("", series, series)]).as_json()
+    told = sweeping.Sweep("", "", [], [sweeping.Setting({}, series, series)]).as_json()
     yield f"### {sweeping.FILE}\n"
     yield from _keys(told, OF_A_SWEEP)
     yield "A setting in it:\n"

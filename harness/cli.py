@@ -304,23 +304,32 @@ def claims(
     " value surely misses it; 3 when that cannot be told; 2 for input that cannot be used."
 )
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
-@click.option("--vary", metavar="SETTING=A,B,...", required=True, help="Which setting of the scenario gets which values.")
+@click.option(
+    "--vary",
+    metavar="SETTING=A,B,...",
+    required=True,
+    multiple=True,
+    help="Which setting of the scenario gets which values; repeatable, for every combination.",
+)
 @click.option("--gray", metavar="FILE", type=click.Path(path_type=Path), help="A scenario whose fault passes by itself.")
-@click.option("--times", metavar="N", type=click.IntRange(1), default=5, show_default=True, help="Runs of each for each value.")
+@click.option(
+    "--times", metavar="N", type=click.IntRange(1), default=5, show_default=True, help="Runs of each for each combination."
+)
 @click.option("--rto", metavar="DURATION", help="The outage that is wanted at most; the value that meets it is named.")
 @_RUNTIME
 @_reports_below("DIR/<scenario>/sweeps/<time>/")
 @_SEED
-def sweep(file: Path, vary: str, gray: Path | None, times: int, rto: str | None, **how: Any) -> int:
-    """Varies a setting, and draws the outage against false failovers.
+def sweep(file: Path, vary: Sequence[str], gray: Path | None, times: int, rto: str | None, **how: Any) -> int:
+    """Varies settings, and draws the outage against false failovers.
 
-    The scenario in FILE is repeated on a cluster of its own for each value of the setting; so is the one of --gray, in which
-    every failover is a false one. All values are checked before the first cluster starts.
+    The scenario in FILE is repeated on a cluster of its own for each value of the setting, or each combination of values where
+    several are varied; so is the one of --gray, in which every failover is a false one. All are checked before the first
+    cluster starts.
 
     \b
     Examples:
       harness sweep scenarios/rds_multi_az/writer_crash.yaml --vary topology.ttl=20s,30s,40s --rto 35s
-      harness sweep crash.yaml --gray hiccup.yaml --vary topology.loop_wait=1s,5s --times 10
+      harness sweep crash.yaml --gray hiccup.yaml --vary topology.ttl=20s,30s --vary topology.loop_wait=1s,5s --times 10
     """
     from harness import sweeping, units
 

@@ -1,12 +1,13 @@
 """Which value of a setting meets a wanted RTO, and what does it cost in false failovers?
 
-A sweep carries one scenario out under several values of one setting, each on a cluster of its own and repeated; and beside it
-one whose fault is gray: it passes by itself, so a failover there is a false one. What is quick to see a dead primary is quick to
-call a slow one dead, so the two are drawn against each other.
+A sweep carries one scenario out under several values of a setting, or every combination of several settings' values, each on a
+cluster of its own and repeated; and beside it one whose fault is gray: it passes by itself, so a failover there is a false one.
+What is quick to see a dead primary is quick to call a slow one dead, so the two are drawn against each other.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -27,26 +28,40 @@ from harness.spread import Spread
 from harness.verdict import Verdict, trusted
 
 FILE = "sweep.json"
-OUTAGE, FAILOVERS = "write_outage", "role_changes"
+OUTAGE, LOST, FAILOVERS = "write_outage", "lost_writes", "role_changes"
 Document = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One value of what is varied, and what its runs say; `gray` is None where no gray fault was asked for, or not reached.
+    """One value of each setting that is varied (by its name, as `topology.ttl`), and what its runs say.
 
-    `folders` are where the series' reports are, below the sweep's own.
+    `gray` is None where no gray fault was asked for, or not reached. `folders` are where the series' reports are, below the
+    sweep's own.
     """
 
-    value: str
+    values: Mapping[str, str]
     outage: Series
     gray: Series | None = None
     folders: tuple[str, ...] = ()
 
     @property
+    def value(self) -> str:
+        """What tells it from the others: `20s`, or where several settings are varied `ttl 20s, loop_wait 1s`."""
+        return called(self.values)
+
+    @property
     def spread(self) -> Spread | None:
         """The write outages of the runs that can be trusted; None where no run can."""
-        return next((one for one in self.outage.spreads() if one.metric == OUTAGE), None)
+        return self._spread_of(OUTAGE)
+
+    @property
+    def lost(self) -> Spread | None:
+        """Their lost writes, likewise."""
+        return self._spread_of(LOST)
+
+    def _spread_of(self, metric: str) -> Spread | None:
+        return next((one for one in self.outage.spreads() if one.metric == metric), None)
 
     @property
     def false_failovers(self) -> tuple[int, int] | None:
@@ -75,19 +90,24 @@ class Setting:
 
 @dataclass(frozen=True)
 class Sweep:
-    """Some values of one setting (`vary`, as `topology.ttl`) of a scenario, and the outage that is wanted, in seconds.
+    """Some values of a setting of a scenario, or of several (`vary`, each as `topology.ttl`), and the outage wanted, in seconds.
 
     `left` are the values of which nothing was run yet; `stopped` says why that is so.
     """
 
     scenario: str
     title: str
-    vary: str
+    vary: Sequence[str]
     settings: Sequence[Setting]
     gray: str = ""
     rto_s: float | None = None
     left: Sequence[str] = ()
     stopped: str = ""
+
+    @property
+    def varied(self) -> str:
+        """What is varied, in words."""
+        return " and ".join(filter(None, [", ".join(self.vary[:-1]), *self.vary[-1:]]))
 
     @property
     def named(self) -> Setting | None:
@@ -102,27 +122,28 @@ class Sweep:
         """What keeps this sweep from an answer, each in words; empty when nothing does."""
         bare = [one.value for one in self.settings if one.spread is None]
         said = [self.stopped] if self.stopped else []
-        said += [f"no run with {', '.join(bare)} can be trusted"] if bare else []
-        said += [f"nothing was run yet with {', '.join(self.left)}"] if self.left else []
+        said += [f"no run with {'; '.join(bare)} can be trusted"] if bare else []
+        said += [f"nothing was run yet with {'; '.join(self.left)}"] if self.left else []
         if self.rto_s is not None and self.named is None:
             unsure = [one.value for one in self.settings if one.spread and one.meets(self.rto_s) is Verdict.UNKNOWN]
-            said += [f"whether {', '.join(unsure)} meets {self.rto_s:g} s cannot be told"] if unsure else []
+            said += [f"whether {'; '.join(unsure)} meets {self.rto_s:g} s cannot be told"] if unsure else []
             met = [one.value for one in self.settings if one.meets(self.rto_s) is Verdict.PASS]
-            said += [f"false failovers with {', '.join(met)} are not known"] if met else []
+            said += [f"false failovers with {'; '.join(met)} are not known"] if met else []
         return said
 
     @property
     def answer(self) -> str:
         """What the sweep says, in a sentence."""
         if self.rto_s is None:
-            answer = f"{len(self.settings)} values of {self.vary} were compared"
+            answer = f"{len(self.settings)} values of {self.varied} were compared"
         elif self.named is None:
             surely = "no value" if not self.unknown else "no value yet"
-            answer = f"{surely} of {self.vary} met {self.rto_s:g} s in every run"
+            answer = f"{surely} of {self.varied} met {self.rto_s:g} s in every run"
         else:
             false = self.named.false_failovers
             beside = f", with {false[0]} false failovers in {false[1]} runs" if false else ""
-            answer = f"{self.vary} = {self.named.value} meets {self.rto_s:g} s{beside}"
+            value = self.named.value if len(self.vary) > 1 else f"{self.varied} = {self.named.value}"
+            answer = f"{value} meets {self.rto_s:g} s{beside}"
         return "; ".join([answer, *self.unknown])
 
     @property
@@ -135,14 +156,16 @@ class Sweep:
     def as_json(self) -> dict[str, Any]:
         """What sweep.json holds."""
         return {
-            "scenario": self.scenario, "title": self.title, "vary": self.vary, "gray": self.gray, "rto_s": self.rto_s,
+            "scenario": self.scenario, "title": self.title, "vary": list(self.vary), "gray": self.gray, "rto_s": self.rto_s,
             "verdict": self.verdict.value, "answer": self.answer, "named": self.named.value if self.named else None,
             "left": list(self.left), "stopped": self.stopped,
             "settings": [
                 {
                     "value": one.value,
+                    "values": dict(one.values),
                     "meets": None if self.rto_s is None else one.meets(self.rto_s).value,
                     "write_outage": one.spread.as_json() if one.spread else None,
+                    "lost_writes": one.lost.as_json() if one.lost else None,
                     "false_failovers": one.false_failovers,
                     "folders": list(one.folders),
                     "outage": one.outage.as_json(),
@@ -161,8 +184,15 @@ def _cost(one: Setting) -> tuple[float, float]:
 # --- what is varied ----------------------------------------------------------------------------------------------------
 
 
-def asked(vary: str) -> tuple[str, list[str]]:
-    """`topology.ttl=20s,30s` → the setting and its values. Raises UsageError for anything else."""
+def asked(vary: Sequence[str]) -> list[dict[str, str]]:
+    """`topology.ttl=20s,30s`, … → every combination, each by the settings' names. Raises UsageError for anything else."""
+    named = dict(_asked(one) for one in vary)
+    if len(named) < len(vary):
+        raise UsageError(f"--vary {' --vary '.join(vary)}: name each setting once, with all its values")
+    return [dict(zip(named, values, strict=True)) for values in itertools.product(*named.values())]
+
+
+def _asked(vary: str) -> tuple[str, list[str]]:
     name, equals, values = vary.partition("=")
     listed = [value.strip() for value in values.split(",") if value.strip()]
     if not equals or not re.fullmatch(r"[a-z_]+(\.[a-z0-9_]+)+", name):
@@ -172,9 +202,28 @@ def asked(vary: str) -> tuple[str, list[str]]:
     return name, listed
 
 
-def varied(of: Scenario, setting: str, value: str) -> Scenario:
-    """The scenario with another value of a setting. Raises UsageError where it has no such setting, or not with that value."""
+def called(values: Mapping[str, str]) -> str:
+    """A combination of values in words: a value alone where there is one, else each after the last part of its setting's name."""
+    if len(values) == 1:
+        return next(iter(values.values()))
+    return ", ".join(f"{name.rpartition('.')[2]} {value}" for name, value in values.items())
+
+
+def varied(of: Scenario, values: Mapping[str, str]) -> Scenario:
+    """The scenario with another value of each setting. Raises UsageError where it has no such setting, or not with that value."""
     document: Document = yaml.safe_load(of.text)
+    for setting, value in values.items():
+        _set(document, setting, value, of.name)
+    folder = of.path.parent if of.path else Path()
+    try:
+        changed = scenario.of(document, name=of.name, folder=folder)
+    except UsageError as problem:
+        said = " ".join(f"--vary {setting}={value}" for setting, value in values.items())
+        raise UsageError(f"{said}: {problem}") from None
+    return replace(changed, text=yaml.safe_dump(document, sort_keys=False, allow_unicode=True), path=of.path)
+
+
+def _set(document: Document, setting: str, value: str, name: str) -> None:
     *way, last = setting.split(".")
     place: Any = document
     for step in way:
@@ -184,7 +233,7 @@ def varied(of: Scenario, setting: str, value: str) -> Scenario:
             if isinstance(below, str) and step in {"topology", "workload"}:
                 below = place[step] = {"use": below}
         if not isinstance(below, dict | list):
-            raise UsageError(f"--vary {setting}: {of.name} has no '{step}' with settings of its own")
+            raise UsageError(f"--vary {setting}: {name} has no '{step}' with settings of its own")
         place = below
     if not isinstance(place, dict):
         raise UsageError(f"--vary {setting}: '{way[-1]}' is a list; name one by its number from 0: {'.'.join(way)}.0.{last}")
@@ -192,12 +241,6 @@ def varied(of: Scenario, setting: str, value: str) -> Scenario:
         place[last] = yaml.safe_load(value)
     except yaml.YAMLError:
         raise UsageError(f"--vary {setting}={value}: this is no value that YAML knows") from None
-    folder = of.path.parent if of.path else Path()
-    try:
-        changed = scenario.of(document, name=of.name, folder=folder)
-    except UsageError as problem:
-        raise UsageError(f"--vary {setting}={value}: {problem}") from None
-    return replace(changed, text=yaml.safe_dump(document, sort_keys=False, allow_unicode=True), path=of.path)
 
 
 # --- carrying out ------------------------------------------------------------------------------------------------------
@@ -206,7 +249,7 @@ def varied(of: Scenario, setting: str, value: str) -> Scenario:
 @interrupts.honoured()
 def sweep(
     of: Scenario,
-    vary: str,
+    vary: Sequence[str],
     *,
     times: int,
     gray: Scenario | None = None,
@@ -216,25 +259,29 @@ def sweep(
     seed: int | None = None,
     progress: Progress = print,
 ) -> tuple[Sweep, Path]:
-    """Runs a scenario, and the one with the gray fault, `times` under each value; writes `reports/<scenario>/sweeps/<time>/`.
+    """Runs a scenario, and the one with the gray fault, `times` each; writes `reports/<scenario>/sweeps/<time>/`.
 
-    Every value is checked before the first cluster starts, and what is done is written after each. Raises UsageError for a
-    value that cannot be, and as `runner.run` does.
+    `vary` names settings and their values, each as `topology.ttl=20s,30s`; every combination is carried out. All are checked
+    before the first cluster starts, and what is done is written after each. Raises UsageError for a value that cannot be, and
+    as `runner.run` does.
     """
-    name, values = asked(vary)
-    planned = {value: [varied(one, name, value) for one in (of, gray) if one] for value in values}
+    combinations = asked(vary)
+    planned = [(values, [varied(one, values) for one in (of, gray) if one]) for values in combinations]
+    left = [called(values) for values in combinations]
     folder = runner.dated_folder(reports / of.name / "sweeps")
     draw = runner.drawn(seed)
-    found = Sweep(of.name, of.title, name, (), gray.title if gray else "", rto_s, values)
+    found = Sweep(of.name, of.title, list(combinations[0]), (), gray.title if gray else "", rto_s, left)
     try:
-        for number, (value, scenarios) in enumerate(planned.items(), 1):
+        for number, (values, scenarios) in enumerate(planned, 1):
             done: list[tuple[Series, str]] = []
             for one in scenarios:
-                progress(f"{name} = {value}: {one.title}")
+                progress(f"{', '.join(f'{name} = {value}' for name, value in values.items())}: {one.title}")
                 repeated = replace(one, repeat=Repeat(times, times))
-                ran = repeats.run(repeated, runtime=runtime, reports=folder / _folder(value), seed=draw, progress=progress)
+                ran = repeats.run(
+                    repeated, runtime=runtime, reports=folder / _folder(called(values)), seed=draw, progress=progress
+                )
                 done.append((repeats.read(ran.folder), str(ran.folder.relative_to(folder))))
-                found = replace(found, settings=[*found.settings[: number - 1], _setting(value, done)], left=values[number:])
+                found = replace(found, settings=[*found.settings[: number - 1], _setting(values, done)], left=left[number:])
                 write(folder, found)
                 _go_on(ran)
     except KeyboardInterrupt:
@@ -250,9 +297,9 @@ def _go_on(ran: runner.RunResult) -> None:
         raise KeyboardInterrupt
 
 
-def _setting(value: str, done: Sequence[tuple[Series, str]]) -> Setting:
+def _setting(values: Mapping[str, str], done: Sequence[tuple[Series, str]]) -> Setting:
     (outage, _), gray = done[0], done[1][0] if len(done) > 1 else None
-    return Setting(value, outage, gray, tuple(folder for _, folder in done))
+    return Setting(values, outage, gray, tuple(folder for _, folder in done))
 
 
 def _folder(value: str) -> str:
@@ -272,7 +319,7 @@ def rewrite(folder: Path, *, again: bool = False) -> Sweep:
     try:
         told = json.loads((folder / FILE).read_text("utf-8"))
         settings = [
-            _setting(one["value"], [(repeats.rewrite(folder / below, again=again), below) for below in one["folders"]])
+            _setting(one["values"], [(repeats.rewrite(folder / below, again=again), below) for below in one["folders"]])
             for one in told["settings"]
         ]
         kept = {key: told[key] for key in ("scenario", "title", "vary", "gray", "rto_s", "left", "stopped")}

@@ -25,6 +25,7 @@ class Row:
     outage: str
     interval: str
     range: str
+    lost: str
     false: str
     meets: str
     named: bool
@@ -37,15 +38,17 @@ class Chart:
 
     WIDTH: ClassVar[int] = 900
     TOP: ClassVar[int] = 260  # the height of the outages' part
-    HEIGHT: ClassVar[int] = 400
+    BARS: ClassVar[int] = 70  # and that of the bars
+    LINE: ClassVar[int] = 16  # and of each line of a label
     LEFT: ClassVar[int] = 60
 
     points: tuple[tuple[float, float, str], ...]
     medians: tuple[tuple[float, float, float, str], ...]  # x from, x to, y, in words
-    labels: tuple[tuple[float, str], ...]
+    labels: tuple[tuple[float, tuple[str, ...]], ...]  # x, a line for each setting
     ticks: tuple[tuple[float, str], ...]
     bars: tuple[tuple[float, float, float, float, str], ...]  # x, y, width, height, in words
     rto: float | None
+    height: int
 
 
 def rows(found: Sweep) -> Iterator[Row]:
@@ -60,6 +63,7 @@ def rows(found: Sweep) -> Iterator[Row]:
             _shown.number(spread.median, spread.unit) if spread else "not known",
             f"{_shown.number(spread.lower, 's')} … {_shown.number(spread.upper, 's')}" if spread and known else "",
             f"{_shown.number(min(figures), 's')} … {_shown.number(max(figures), 's')}" if figures else "",
+            ", ".join(f"{value.value or 0:g}" for value in one.lost.values) if one.lost else "",
             f"{false[0]} in {false[1]} runs" if false else "not known" if one.gray else "not asked",
             "" if found.rto_s is None else MEETS[one.meets(found.rto_s)],
             found.named is one,
@@ -72,6 +76,7 @@ def chart(found: Sweep) -> Chart:
     figures = [value.upper or value.value or 0.0 for one in found.settings if one.spread for value in one.spread.values]
     most = 1.1 * max([*figures, found.rto_s or 0.0], default=0.0) or 1.0
     step = (Chart.WIDTH - Chart.LEFT) / max(1, len(found.settings))
+    height = Chart.TOP + Chart.LINE * (len(found.vary) + 2) + Chart.BARS + 20
 
     def y(seconds: float) -> float:
         return round(Chart.TOP * (1 - seconds / most), 1)
@@ -79,19 +84,20 @@ def chart(found: Sweep) -> Chart:
     points, medians, labels, bars = [], [], [], []
     for place, one in enumerate(found.settings):
         middle = Chart.LEFT + step * (place + 0.5)
-        labels.append((round(middle, 1), one.value))
+        labels.append((round(middle, 1), tuple(one.value.split(", "))))
         points += _points(one, middle, step, y)
         if one.spread:
             said = f"median {_shown.number(one.spread.median, 's')}"
             medians.append((round(middle - step / 4, 1), round(middle + step / 4, 1), y(one.spread.median), said))
         if false := one.false_failovers:
-            height = round((Chart.HEIGHT - Chart.TOP - 70) * false[0] / false[1], 1)
+            tall = round(Chart.BARS * false[0] / false[1], 1)
+            wide = min(60.0, step / 2)
             bars.append(
-                (round(middle - 30, 1), Chart.HEIGHT - 20 - height, 60.0, max(height, 1.0), f"{false[0]} of {false[1]}")
+                (round(middle - wide / 2, 1), height - 20 - tall, round(wide, 1), max(tall, 1.0), f"{false[0]} of {false[1]}")
             )  # fmt: skip
     ticks = [(y(most * share), _shown.number(most * share, "s")) for share in (0, 0.25, 0.5, 0.75)]
     rto = None if found.rto_s is None else y(found.rto_s)
-    return Chart(tuple(points), tuple(medians), tuple(labels), tuple(ticks), tuple(bars), rto)
+    return Chart(tuple(points), tuple(medians), tuple(labels), tuple(ticks), tuple(bars), rto, height)
 
 
 def _points(one: Setting, middle: float, step: float, y: Callable[[float], float]) -> list[tuple[float, float, str]]:
@@ -105,19 +111,23 @@ def _points(one: Setting, middle: float, step: float, y: Callable[[float], float
 
 def markdown(found: Sweep) -> str:
     """The sweep as a table."""
+    columns = (
+        "runs trusted | outage, median | 95 % interval | least … most | lost writes, each run | false failovers | meets the RTO"
+    )
     lines = [
-        f"# {found.scenario}: {found.vary}",
+        f"# {found.scenario}: {found.varied}",
         "",
         f"**{found.answer}.**",
         "",
         f"Outage: {found.title}. " + (f"False failovers: {found.gray}." if found.gray else ""),
         "",
-        f"| {found.vary} | runs trusted | outage, median | 95 % interval | least … most | false failovers | meets the RTO |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        f"| {found.varied} | {columns} |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for row in rows(found):
         value = f"**{row.value}**" if row.named else row.value
-        lines.append(f"| {value} | {row.runs} | {row.outage} | {row.interval} | {row.range} | {row.false} | {row.meets} |")
+        cells = (value, row.runs, row.outage, row.interval, row.range, row.lost, row.false, row.meets)
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 

@@ -33,11 +33,11 @@ def series(*runs: dict[str, Any]) -> Series:
 def setting(value: str, outages: list[float], failovers: list[int] | None = None, trusted: bool = True) -> Setting:
     crashes = [run(trusted, write_outage=Measured(outage, "s", outage - 0.1, outage + 0.1)) for outage in outages]
     gray = None if failovers is None else series(*(run(role_changes=count(number)) for number in failovers))
-    return Setting(value, series(*crashes), gray)
+    return Setting({"topology.ttl": value}, series(*crashes), gray)
 
 
 def swept(*settings: Setting, rto_s: float | None = 35.0, gray: str = "gray") -> Sweep:
-    return Sweep("s/crash", "t", "topology.ttl", settings, gray, rto_s)
+    return Sweep("s/crash", "t", ["topology.ttl"], settings, gray, rto_s)
 
 
 QUICK, MIDDLE, SLOW = setting("20s", [19, 20], [1, 1]), setting("30s", [29, 31], [0, 0]), setting("40s", [39, 40], [0, 0])
@@ -86,11 +86,32 @@ def test_the_page_shows_every_run_and_every_false_failover() -> None:
 
 
 def test_a_setting_is_changed_where_the_scenario_has_but_a_word() -> None:
-    changed = sweeping.varied(CRASH, "topology.ttl", "30s")
+    changed = sweeping.varied(CRASH, {"topology.ttl": "30s"})
     assert changed.topology.options.ttl_s == 30
     assert changed.name == CRASH.name
-    assert sweeping.varied(CRASH, "workload.rate", "60/s").workloads[0].options.rate_per_s == 60
-    assert sweeping.varied(CRASH, "faults.0.at", "9s").faults[0].at_s == 9
+    assert sweeping.varied(CRASH, {"workload.rate": "60/s"}).workloads[0].options.rate_per_s == 60
+    assert sweeping.varied(CRASH, {"faults.0.at": "9s"}).faults[0].at_s == 9
+
+
+def test_several_settings_are_varied_together_and_each_combination_says_all_of_its_values() -> None:
+    combinations = sweeping.asked(["topology.ttl=20s,30s", "topology.loop_wait=1s,5s"])
+    assert [sweeping.called(one) for one in combinations] == [
+        "ttl 20s, loop_wait 1s", "ttl 20s, loop_wait 5s", "ttl 30s, loop_wait 1s", "ttl 30s, loop_wait 5s"
+    ]  # fmt: skip
+    options = sweeping.varied(CRASH, combinations[3]).topology.options
+    assert (options.ttl_s, options.loop_wait_s) == (30, 5)
+    settings = [replace(QUICK, values=combinations[0]), replace(MIDDLE, values=combinations[3])]
+    found = Sweep("s/crash", "t", list(combinations[0]), settings, "gray", 35.0)
+    assert found.answer == "ttl 30s, loop_wait 5s meets 35 s, with 0 false failovers in 2 runs"
+    assert "topology.ttl and topology.loop_wait" in _sweep.markdown(found)
+    assert _sweep.page(found).count(">loop_wait 5s</text>") == 1
+
+
+def test_the_writes_that_were_lost_under_a_value_stand_beside_its_outage() -> None:
+    lossy = series(*(run(write_outage=Measured(9.0, "s", 8.9, 9.1), lost_writes=count(lost)) for lost in (0, 12)))
+    found = swept(replace(QUICK, outage=lossy))
+    assert "| 0, 12 | 2 in 2 runs |" in _sweep.markdown(found)
+    assert found.as_json()["settings"][0]["lost_writes"]["values"][1]["value"] == 12
 
 
 @pytest.mark.parametrize(
@@ -103,11 +124,13 @@ def test_a_setting_is_changed_where_the_scenario_has_but_a_word() -> None:
         ("topology.ttl=10s,30s", "Patroni's least values are ttl 20s"),
         ("topology.ttl=[,30s", "this is no value that YAML knows"),
         ("topologie.ttl=20s,30s", "has no 'topologie' with settings of its own"),
+        ("topology.ttl=20s,30s topology.ttl=40s,50s", "name each setting once, with all its values"),
+        ("topology.ttl=20s,30s topology.loop_wait=1s,15s", "--vary topology.ttl=20s --vary topology.loop_wait=15s: "),
         ("faults.at=20s,30s", "'faults' is a list; name one by its number from 0: faults.0.at"),
     ],
 )
 def test_what_cannot_be_varied_is_refused_in_one_line_before_anything_starts(vary: str, said: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--vary") as refused:
-        sweeping.sweep(CRASH, vary, times=1, reports=tmp_path, runtime="there is none")
+        sweeping.sweep(CRASH, vary.split(), times=1, reports=tmp_path, runtime="there is none")
     assert said in str(refused.value)
     assert not list(tmp_path.iterdir())
