@@ -31,6 +31,23 @@ class Greeting:
 
 
 @dataclass(frozen=True)
+class Memory:
+    """How the memory that a server has for data is filled from a client node, each time on a connection of its own.
+
+    `used` asks how much of it is taken, `share` reads that out of the answer: 1 is full, None that it cannot be told. `fill` asks
+    for so many pieces more, of so many bytes each; to those that find no room the server says `full`, which is empty for one that
+    makes room by putting others out. `free` gives back whatever was filled.
+    """
+
+    port: int
+    used: bytes
+    share: Callable[[str], float | None]
+    fill: Callable[[int, int], bytes]
+    full: str
+    free: bytes
+
+
+@dataclass(frozen=True)
 class Limits:
     """What a node may use; None is no limit."""
 
@@ -63,7 +80,7 @@ class NodeSpec:
     `server` is the family of its image (`postgres`, `etcd`, `haproxy`, `toxiproxy`, `client`); `role` says what it is
     for (`database`, `manager`, `router`, `proxy`, `client`). `in_memory` keeps its data on tmpfs. `published` are the
     ports that programs on the host may reach, on loopback. `shard` names the part of the data that a database keeps, where
-    each keeps a part: of one shard, one node is primary.
+    each keeps a part: of one shard, one node is primary. `memory` is how what it has for data is filled, where that has a limit.
     """
 
     name: str
@@ -78,6 +95,7 @@ class NodeSpec:
     published: Sequence[int] = ()
     limits: Limits = Limits()
     shard: str = ""
+    memory: Memory | None = None
 
 
 @dataclass(frozen=True)

@@ -208,6 +208,9 @@ def _of_topology(scenario: Scenario, folder: Path) -> Iterator[Contradiction]:
         never = targets.never_matches(plan.target, specs, topology.zones, topology.endpoint_names, grows=grows)
         if never:
             yield ("faults", index, "target"), False, never
+        unfit = [plan.fault.unfit(spec) for spec in specs if spec.role == "database"] if hasattr(plan.fault, "unfit") else []
+        if unfit and all(unfit):
+            yield ("faults", index, "inject"), False, unfit[0]
         if hasattr(plan.fault, "on_link") and scenario.path_through != "toxiproxy":
             way = f"{plan.kind} acts on the way through Toxiproxy, which no client takes here; write path: toxiproxy"
             yield ("faults", index, "inject"), False, way

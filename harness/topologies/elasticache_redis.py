@@ -24,6 +24,7 @@ from harness.protocols import AddressPlan, Cluster, Command, Endpoint, Greeting,
 from harness.topologies import _sentinel_routing
 from harness.topologies._haproxy_log import routed
 from harness.topologies._node_types import Eviction, node_type
+from harness.topologies._redis_memory import memory, settings
 from harness.topologies._redis_scaling import (
     NAME,
     PORT,
@@ -134,6 +135,7 @@ class ElasticacheRedis:
             name, zone, self.engine, "database", address,
             partial(self._server, address=address, primary=primary, type_=type_), greeting=Greeting(PORT, PING),
             in_memory=self.persistence == "none", limits=node_type(type_).limits if type_ else Limits(),
+            memory=memory(PORT, self._secrets["admin"], self.eviction) if type_ else None,
         )  # fmt: skip
 
     def endpoints(self, zone: str) -> Mapping[str, Endpoint]:
@@ -372,12 +374,11 @@ class ElasticacheRedis:
             "masteruser admin", f"masterauth {self._secrets['admin']}",
             f"min-replicas-to-write {self.min_replicas_to_write}", f"min-replicas-max-lag {self.replicas_lag_s}",
             'save ""', f"appendonly {'yes' if self.persistence == 'aof' else 'no'}", "appendfsync everysec",
-            # A first sync waits 5 s for more replicas by default; the backlog lets one that was away go on from there.
-            "repl-diskless-sync-delay 0", "repl-backlog-size 16mb", "repl-diskless-load on-empty-db",
+            # A first sync waits 5 s for more replicas by default.
+            "repl-diskless-sync-delay 0", "repl-diskless-load on-empty-db",
             # A replica that lost its primary asks anew only once a silence of this length is over.
             "repl-timeout 10", "repl-ping-replica-period 1",
-            f"maxmemory {node_type(type_).maxmemory_mb}mb" if type_ else "maxmemory 0",
-            f"maxmemory-policy {self.eviction}",
+            *settings(type_, self.eviction),
             *([f"replicaof {primary} {PORT}"] if address != primary else []),
         ]  # fmt: skip
         return self._command(paths, "server", lines)

@@ -25,6 +25,7 @@ from harness.protocols import AddressPlan, Cluster, Command, Endpoint, Greeting,
 from harness.slots import SLOTS, Range
 from harness.topologies._node_types import Eviction, node_type
 from harness.topologies._redis_cluster import PORT, Member, ask, members, said_by, unfit
+from harness.topologies._redis_memory import settings
 
 PING = b"PING\r\n"  # answered before any login: by an error, which is an answer
 SHARDS_MIN, SHARDS_MAX = 3, 90  # fewer have no majority of primaries left that could promote a replica; ElastiCache's most
@@ -516,11 +517,11 @@ class ElasticacheRedisCluster:
             f"user probe on >{self._secrets['probe']} ~probe* {PROBE_MAY}",
             "masteruser admin", f"masterauth {self._secrets['admin']}",
             'save ""', f"appendonly {'yes' if self.persistence == 'aof' else 'no'}", "appendfsync everysec",
-            # A first sync waits 5 s for more replicas by default; the backlog lets one that was away go on from there.
-            "repl-diskless-sync-delay 0", "repl-backlog-size 16mb",
+            # A first sync waits 5 s for more replicas by default.
+            "repl-diskless-sync-delay 0",
             # A replica that lost its primary asks anew only once a silence of this length is over.
             "repl-timeout 10", "repl-ping-replica-period 1",
-            f"maxmemory {node_type(kind).maxmemory_mb}mb" if kind else "maxmemory 0", f"maxmemory-policy {self.eviction}",
+            *settings(kind, self.eviction),
         ]  # fmt: skip
         files = {f"{paths.config}/server.conf": "\n".join(lines) + "\n"}
         return Command((f"{self.engine}-server", f"{paths.config}/server.conf"), files=files)

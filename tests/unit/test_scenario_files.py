@@ -45,6 +45,7 @@ BEYOND_A_SCHEMA = {
     "fault_and_change_wait_for_each_other",
     "fault_is_done",
     "fewer_users_than_zones",
+    "fill_memory_without_limit",
     "locustfile_of_another_type",
     "during_of_a_metric_without_phases",
     "link_fault_on_no_link",

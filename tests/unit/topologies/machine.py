@@ -55,6 +55,9 @@ class Process:
                 self._running.kill()
             self._running.wait()
 
+    def running(self) -> bool:
+        return self._running is not None and self._running.poll() is None
+
     def run(self, *argv: str, environment: Mapping[str, str] | None = None) -> Ran:
         """Only what client nodes are asked: to look."""
         assert argv[: len(LOOK)] == LOOK, argv
