@@ -115,6 +115,11 @@ class Calibration:
         return max((trial.width for trial in self.trials if trial.width is not None), default=None)
 
     @property
+    def expected_s(self) -> float:
+        """How wide a bracket should be at most, in seconds: at either end an interval between two probes, and a probe's time."""
+        return 2 * (self.settings.cadence_ms / 1000 + self.latency_p999_s)
+
+    @property
     def summary(self) -> str:
         """What it says, in a sentence."""
         inside = sum(trial.inside for trial in self.trials)
@@ -130,18 +135,20 @@ class Calibration:
             "runtime": self.runtime, "at": self.at, "verdict": self.verdict.value, "summary": self.summary,
             "settings": dataclasses.asdict(self.settings), "saturated": self.saturated, "doubts": self.doubts,
             "real_time": self.real_time,
-            "latency_p999_s": self.latency_p999_s, "widest_s": self.widest_s,
+            "latency_p999_s": self.latency_p999_s, "widest_s": self.widest_s, "expected_s": self.expected_s,
             "trials": [dataclasses.asdict(trial) | {"inside": trial.inside} for trial in self.trials],
         }  # fmt: skip
 
 
 def markdown(found: Calibration) -> str:
     """The calibration as a table, a row for each way and length."""
+    wider = sum(trial.width is not None and trial.width > found.expected_s for trial in found.trials)
     asked = f"a write every {found.settings.cadence_ms:g} ms, given up after {found.settings.deadline_ms:g} ms"
     lines = [
         f"# {found.verdict.value.upper()}: {found.summary}",
         "",
         f"Runtime {found.runtime}, {found.at}; {asked}; p99.9 of its latency {found.latency_p999_s * 1000:.1f} ms.",
+        f"Two intervals and twice that are {1000 * found.expected_s:.1f} ms; brackets that are wider: {wider}.",
         "",
         "| outage | inside | measured less truth | bracket | the truth's own uncertainty |",
         "| --- | --- | --- | --- | --- |",
