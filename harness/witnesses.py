@@ -12,6 +12,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from harness.errors import ClusterError
 from harness.protocols import Cluster, Group, Link, Node, Witness
 
 LOOK = ("harness-look",)  # every client node has it: look.py
@@ -268,7 +269,10 @@ class PacketsShaped:
         return f"carrier from {self.source.name} to {self.target.name}"
 
     def look(self) -> str:
-        carried = self.cluster.network.carried(self.source, self.target)
+        try:
+            carried = self.cluster.network.carried(self.source, self.target)
+        except ClusterError as problem:
+            return str(problem)
         if carried is None:
             return "untouched"
         return "carried" if carried.taken else "no packet"

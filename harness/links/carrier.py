@@ -110,7 +110,8 @@ class Lane:
         """When the last byte of a packet has left the queue, and what of it has found room there; None when nothing has."""
         begins = max(at, self.free_at)
         room = (self.queue_s - (begins - at)) * self.rate
-        fits = packet.segments if packet.wire_bytes <= room else int(room / packet.wire_bytes * packet.segments)
+        # There is less than no room for a packet that came before the last one of those that wait.
+        fits = packet.segments if packet.wire_bytes <= room else max(0, int(room / packet.wire_bytes * packet.segments))
         self.overrun += packet.segments - fits
         if not fits:
             return None
@@ -400,7 +401,7 @@ class Carrier:
 
     def _answer(self) -> None:
         connection, _ = self.listener.accept()
-        with connection, contextlib.suppress(OSError):
+        with connection, contextlib.suppress(OSError, ValueError):  # who asks may be gone before it has said what
             connection.settimeout(1)
             answer = self._obey(json.loads(_all(connection)))
             connection.sendall(json.dumps(answer).encode())
@@ -446,14 +447,15 @@ def _all(connection: socket.socket) -> bytes:
 
 
 def tell(path: str, bridge: str, request: dict[str, Any]) -> dict[str, Any]:
-    """The answer to a request; `{}` where nobody carries and none is asked to begin."""
+    """The answer to a request; `{}` where nobody carries and none is asked to begin, with `ended` if one failed, and why."""
     with open(f"{path}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # the process does not end while it is spoken to
         try:
             connection = _connected(path)
         except OSError:
             if "begin" not in request:
-                return {}
+                log = Path(f"{path}.log")
+                return {"ended": log.read_text().strip().rpartition("\n")[2]} if log.exists() else {}
             _begin(path, bridge)
             connection = _connected(path)
         with connection:
@@ -476,7 +478,8 @@ def _connected(path: str) -> socket.socket:
 
 def _begin(path: str, bridge: str) -> None:
     """Starts the process that carries; returns when it can be spoken to. Raises OSError where it cannot be."""
-    Path(path).unlink(missing_ok=True)
+    for left in (path, f"{path}.log"):
+        Path(left).unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(path)
     listener.listen()

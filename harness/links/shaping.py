@@ -56,8 +56,14 @@ class Carrier:
             self._tell({"end": [lane["id"] for lane in lanes]})
 
     def carried(self, a: Group, b: Group) -> Carried | None:
-        """What became of packets from `a` to `b`; None where none are shaped, or nobody is left to carry them."""
-        counts = [count for id_, count in self._tell({"count": []}).items() if id_.endswith(f" {_way(a, b)}")]
+        """What became of packets from `a` to `b`; None where none are shaped, or nobody is left to carry them.
+
+        Raises ClusterError, with the reason, where whoever carried them has failed.
+        """
+        told = self._tell({"count": []})
+        if why := told.pop("ended", None):
+            raise ClusterError(f"packets are carried no more: {why}")
+        counts = [count for id_, count in told.items() if id_.endswith(f" {_way(a, b)}")]
         if not counts:
             return None
         total = {name: sum(count[name] for count in counts) for name in ("lost", "overrun")}

@@ -112,6 +112,15 @@ def test_the_queue_of_a_rate_is_bounded() -> None:
     assert narrow.overrun == pytest.approx(50, abs=1)
 
 
+def test_a_packet_that_is_older_than_the_one_before_it_finds_no_room_that_there_is_not() -> None:
+    """When a machine stood still, the first packets are taken for new ones, and those behind them say how old they are."""
+    narrow = lane(rate_bytes_per_s=1_000_000)
+    assert all(narrow.through(5.0, packet(bytes(960))) for _ in range(90))
+    assert narrow.through(4.0, packet(bytes(960))) == []
+    assert narrow.through(4.0, packet(bytes(4096))) == []
+    assert narrow.overrun == 6
+
+
 def test_of_a_packet_that_holds_many_as_many_segments_enter_the_queue_as_fit() -> None:
     narrow = lane(rate_bytes_per_s=1_000)  # room for 30,000 bytes
     [(_, left)] = narrow.through(0.0, packet(bytes(40_000)))
