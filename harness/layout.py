@@ -35,6 +35,11 @@ class Plan:
         self._taken[zone] = self._taken.get(zone, 9) + 1
         return str(self.zone_range(zone)[self._taken[zone]])
 
+    def reserve(self, zone: str, address: str) -> None:
+        """Takes an address that is in use already, and all before it."""
+        number = int(ipaddress.IPv4Address(address)) - int(self.zone_range(zone)[0])
+        self._taken[zone] = max(self._taken.get(zone, 9), number)
+
     @property
     def gateway(self) -> str:
         return str(self.subnet[1])

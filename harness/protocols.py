@@ -81,6 +81,7 @@ class NodeSpec:
     for (`database`, `manager`, `router`, `proxy`, `client`). `in_memory` keeps its data on tmpfs. `published` are the
     ports that programs on the host may reach, on loopback. `shard` names the part of the data that a database keeps, where
     each keeps a part: of one shard, one node is primary. `memory` is how what it has for data is filled, where that has a limit.
+    `made` is what its topology must know beside to describe it again (`ComesAndGoes`).
     """
 
     name: str
@@ -96,6 +97,7 @@ class NodeSpec:
     limits: Limits = Limits()
     shard: str = ""
     memory: Memory | None = None
+    made: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -413,6 +415,17 @@ class Composed(Protocol):
 
     def keeps(self, node: str) -> bool:
         """Whether a database node keeps data that must not be lost, rather than copies of it."""
+
+
+@runtime_checkable
+class ComesAndGoes(Protocol):
+    """A topology some of whose nodes are others than it was laid out with; who attaches to its cluster later tells it which."""
+
+    def came(self, name: str, zone: str, address: str, made: Mapping[str, str]) -> NodeSpec:
+        """Describes a node again that was added, by what its `NodeSpec.made` held."""
+
+    def went(self, name: str) -> None:
+        """Forgets a node that was taken away."""
 
 
 @runtime_checkable

@@ -91,6 +91,7 @@ class Keeper:
 
     rules: Rules = field(default_factory=Rules)
     nodes: dict[str, int] = field(default_factory=dict)  # name → its process 1
+    made: int = 0  # how many there ever were
     chains: list[str] = field(default_factory=list)  # in force
     watching: list[socket.socket] = field(default_factory=list)
 
@@ -145,7 +146,7 @@ class Keeper:
     # --- nodes ---
 
     def _ready(self) -> dict[str, Any]:
-        return {"nodes": list(self.nodes)}
+        return {"nodes": list(self.nodes), "made": self.made}
 
     def _add(self, layout: Layout, files: list[int]) -> dict[str, Any]:
         """Makes a node: its namespaces are left to its process 1 by a process in between, which makes them."""
@@ -164,6 +165,7 @@ class Keeper:
             if first != b"made":
                 raise HarnessError(f"{layout.name}: {(first + b' ' + why).decode() or 'it ended while it was made'}")
             self.nodes[layout.name] = int(why)
+            self.made += 1
             plug(layout.port)
         finally:
             for file in (network, said, *((says,) if says >= 0 else ())):

@@ -317,7 +317,7 @@ class Docker:
             raise ClusterError(f"run {run_id} has no network any more; `harness down` removes what is left of it")
         subnet = ipaddress.IPv4Network(networks[0].attrs["IPAM"]["Config"][0]["Subnet"])
         cluster = DockerCluster(run_id, folder, Plan(subnet, topology.zones), topology, networks[0].attrs["Labels"][OWNER_LABEL])
-        specs = [*topology.nodes(cluster.plan.addresses()), *client_nodes(cluster.plan, topology)]
+        specs = cluster.attached([*topology.nodes(cluster.plan.addresses()), *client_nodes(cluster.plan, topology)])
         names = [name for spec in specs for name in _containers(spec)]
         missing = [name for name in (*names, PACKETS) if _named(run_id, name) not in containers]
         if missing:

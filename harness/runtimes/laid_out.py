@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from harness.clock import wait_until
 from harness.errors import ClusterError
 from harness.layout import TOXIPROXY_API, Plan, link_ports, through_toxiproxy
 from harness.links.toxiproxy import ToxiproxyNode
-from harness.protocols import Announces, Endpoint, Group, Link, Node, NodeSpec, Topology
+from harness.protocols import Announces, ComesAndGoes, Endpoint, Group, Link, Node, NodeSpec, Topology
 from harness.ways import port_of
+
+MEMBERS = "members.json"  # beside cluster.json: which nodes came and which went since a living cluster was brought up
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,7 @@ class LaidOut(ABC):
     _links: dict[tuple[str, str], Link] = field(default_factory=dict)
     _versions: dict[str, str] = field(default_factory=dict)
     _keep: Callable[[Path, float | None], None] | None = None
+    _members: Members | None = None  # of a cluster that lives on
 
     @abstractmethod
     def published(self, node: str, port: int) -> tuple[str, int]:
@@ -79,6 +84,8 @@ class LaidOut(ABC):
         for zone in self.zones:
             self._open_way(self._proxy(zone), spec)
         self.nodes = {**self.nodes, spec.name: node}  # another dict: others may be going through this one
+        if self._members is not None:
+            self._members.came(spec)
         return node
 
     def remove(self, node: str) -> None:
@@ -89,6 +96,8 @@ class LaidOut(ABC):
         for zone in self.zones if self._has_way(gone.spec) else ():
             self._proxy(zone).delete(node)
         self._unmake(gone)
+        if self._members is not None:
+            self._members.went(node)
 
     @property
     def supervisor(self) -> str:
@@ -116,6 +125,11 @@ class LaidOut(ABC):
     def keep(self, state: Path, for_s: float | None) -> None:
         assert self._keep is not None, "who attached to a cluster does not own it"
         self._keep(state, for_s)
+
+    def attached(self, laid_out: Sequence[NodeSpec]) -> Sequence[NodeSpec]:
+        """The nodes that there should be of a cluster that lives on, which was laid out with others; notes from now on which."""
+        self._members = Members(self.folder / MEMBERS)
+        return self._members.now(laid_out, self.topology, self.plan)
 
     def open_links(self, make: bool = True) -> None:
         """Gives every zone's Toxiproxy a proxy for each endpoint; without `make`, finds those that were made."""
@@ -147,6 +161,46 @@ class LaidOut(ABC):
 
     def _proxy(self, zone: str) -> ToxiproxyNode:
         return ToxiproxyNode(*self.published(f"toxiproxy-{zone}", TOXIPROXY_API))
+
+
+@dataclass
+class Members:
+    """The nodes of a living cluster that it was not laid out with, and those of its first ones that are gone, in a file."""
+
+    file: Path
+
+    def came(self, spec: NodeSpec) -> None:
+        told = self._told()
+        told["came"][spec.name] = {"zone": spec.zone, "address": spec.address, "made": dict(spec.made)}
+        self._write(told)
+
+    def went(self, name: str) -> None:
+        told = self._told()
+        told["came"].pop(name, None)
+        told["went"] = sorted({*told["went"], name})
+        self._write(told)
+
+    def now(self, laid_out: Sequence[NodeSpec], topology: Topology, plan: Plan) -> Sequence[NodeSpec]:
+        """The nodes that are there by now, of which the topology is told."""
+        told = self._told()
+        specs = [spec for spec in laid_out if spec.name not in told["went"]]
+        if not isinstance(topology, ComesAndGoes):
+            return specs
+        for name in told["went"]:
+            topology.went(name)
+        for name, one in told["came"].items():
+            plan.reserve(one["zone"], one["address"])
+            specs.append(topology.came(name, **one))
+        return specs
+
+    def _told(self) -> dict[str, Any]:
+        told: dict[str, Any] = json.loads(self.file.read_text("utf-8")) if self.file.exists() else {"came": {}, "went": []}
+        return told
+
+    def _write(self, told: Mapping[str, Any]) -> None:
+        fresh = self.file.with_suffix(".new")
+        fresh.write_text(json.dumps(told, indent=2), encoding="utf-8")
+        fresh.rename(self.file)
 
 
 def ended_within(node: Node, grace_s: float) -> bool:

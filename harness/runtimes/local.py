@@ -377,12 +377,13 @@ class Local:
         plan = Plan(SUBNET, topology.zones)
         owner = f"{platform.node()}/{processes.supervisor(keeper)}"
         cluster = LocalCluster(run_id, folder.resolve(), plan, topology, owner)
-        specs = [*topology.nodes(_addresses(plan)), *client_nodes(plan, topology, self.client_ports)]
-        there = set(wire.ask(keeper.folder / SOCKET, "ready")["nodes"])
+        specs = cluster.attached([*topology.nodes(_addresses(plan)), *client_nodes(plan, topology, self.client_ports)])
+        told = wire.ask(keeper.folder / SOCKET, "ready")
+        there = set(told["nodes"])
         missing = [spec.name for spec in specs if spec.name not in there]
         if missing:
             raise ClusterError(f"run {run_id} has lost nodes: {', '.join(missing)}; `harness down` removes what is left of it")
-        cluster._numbers = count(len(there))
+        cluster._numbers = count(told["made"])
         for spec in specs:
             cluster.nodes[spec.name] = LocalNode(spec, keeper.folder / f"{spec.name}.sock", run_id)
         cluster.open_links(make=False)

@@ -16,7 +16,18 @@ from harness import registry
 from harness.clock import wait_until
 from harness.endpoints import role_of
 from harness.errors import ClusterError
-from harness.protocols import AddressPlan, Cluster, Endpoint, HashedByClients, LogsInTogether, Node, NodeSpec, Part, Topology
+from harness.protocols import (
+    AddressPlan,
+    Cluster,
+    ComesAndGoes,
+    Endpoint,
+    HashedByClients,
+    LogsInTogether,
+    Node,
+    NodeSpec,
+    Part,
+    Topology,
+)
 
 CACHE, ORIGIN = "cache", "origin"
 CACHES = ("memcached", "redis")  # protocols whose sessions fetch, store and forget
@@ -77,6 +88,18 @@ class Cached:
             self._of.update({spec.name: name for spec in own})
             specs += [self._in_parts(spec) if name == CACHE else spec for spec in own]
         return specs
+
+    def came(self, name: str, zone: str, address: str, made: Mapping[str, str]) -> NodeSpec:
+        own = dict(made)
+        self._of[name] = own.pop("part")
+        part = self._parts[self._of[name]]
+        assert isinstance(part, ComesAndGoes), "it added the node"
+        return part.came(name, zone, address, own)
+
+    def went(self, name: str) -> None:
+        part = self.part_of(name)
+        if isinstance(part, ComesAndGoes):
+            part.went(name)
 
     def _in_parts(self, spec: NodeSpec) -> NodeSpec:
         """Of a cache that is not in shards itself, one shard: its primary is not the origin's."""
@@ -172,8 +195,9 @@ class Cached:
     def _within(self, cluster: Cluster, part: str) -> Cluster:
         return cast("Cluster", _Within(cluster, partial(self._belongs, part), partial(self._joins, part)))
 
-    def _joins(self, part: str, node: str) -> None:
+    def _joins(self, part: str, node: str) -> str:
         self._of[node] = part
+        return part
 
     def _belongs(self, part: str, node: str) -> bool:
         return self._of.get(node, part) == part  # clients and proxies are everybody's
@@ -185,11 +209,11 @@ class _Within:
 
     _cluster: Cluster
     _belongs: Callable[[str], bool]
-    _joins: Callable[[str], None]
+    _joins: Callable[[str], str]
 
     def add(self, spec: NodeSpec) -> Node:
-        self._joins(spec.name)  # first: as soon as it is there, others may ask whose it is
-        return self._cluster.add(spec)
+        part = self._joins(spec.name)  # first: as soon as it is there, others may ask whose it is
+        return self._cluster.add(dataclasses.replace(spec, made={**spec.made, "part": part}))
 
     @property
     def nodes(self) -> Mapping[str, Node]:

@@ -63,9 +63,16 @@ class ElasticacheMemcached:
         spec = NodeSpec(
             name, zone, "memcached", "database", take(zone), partial(self._server, type_=type_), greeting=Greeting(PORT, VERSION),
             unprivileged=True, in_memory=True, limits=node_type(type_).limits if type_ else Limits(), shard=name,
+            made={"type_": type_},
         )  # fmt: skip
         self._specs[name] = spec
         return spec
+
+    def came(self, name: str, zone: str, address: str, made: Mapping[str, str]) -> NodeSpec:
+        return self._node(int(name.removeprefix("mc-")), self.zones, lambda _: address, **made)
+
+    def went(self, name: str) -> None:
+        pass  # clients are told by a file who is there
 
     def _server(self, paths: Paths, type_: str) -> Command:
         del paths  # it writes no file

@@ -136,7 +136,16 @@ class ElasticacheRedis:
             partial(self._server, address=address, primary=primary, type_=type_), greeting=Greeting(PORT, PING),
             in_memory=self.persistence == "none", limits=node_type(type_).limits if type_ else Limits(),
             memory=memory(PORT, self._secrets["admin"], self.eviction) if type_ else None,
+            made={"primary": primary, "type_": type_},
         )  # fmt: skip
+
+    def came(self, name: str, zone: str, address: str, made: Mapping[str, str]) -> NodeSpec:
+        assert self._places[name] == (zone, address), "every address that a database may have is known beforehand"
+        self._specs[name] = self._database(name, **made)
+        return self._specs[name]
+
+    def went(self, name: str) -> None:
+        self._specs.pop(name, None)
 
     def endpoints(self, zone: str) -> Mapping[str, Endpoint]:
         router = self._specs[f"haproxy-{zone}"].address

@@ -106,7 +106,18 @@ class ElasticacheRedisCluster:
             f"redis-{shard}-{zone}" + (f"-{again}" if again > 1 else ""), zone, self.engine, "database", address,
             partial(self._server, address=address, kind=kind), greeting=Greeting(PORT, PING),
             in_memory=self.persistence == "none", limits=node_type(kind).limits if kind else Limits(), shard=shard,
+            made={"shard": shard, "kind": kind},
         )  # fmt: skip
+
+    def came(self, name: str, zone: str, address: str, made: Mapping[str, str]) -> NodeSpec:
+        again = name.removeprefix(f"redis-{made['shard']}-{zone}").removeprefix("-")
+        self._came[made["shard"], zone] = int(again or 1) - 1
+        self._types.append(made["kind"])  # those that come later are as those that came last
+        self._specs[name] = self._spec(made["shard"], zone, lambda _: address, made["kind"])
+        return self._specs[name]
+
+    def went(self, name: str) -> None:
+        self._specs.pop(name, None)
 
     def endpoints(self, zone: str) -> Mapping[str, Endpoint]:
         """The configuration endpoint: any member tells who owns what; clients of a zone ask one of their own first."""
@@ -437,7 +448,7 @@ class ElasticacheRedisCluster:
             fresh.write_text(json.dumps(self._known_to_clients["seeds"]))
             fresh.rename(file)
         for spec in old:
-            cluster.nodes[spec.name].kill()
+            cluster.remove(spec.name)
         for spec in old:
             cluster.remove(spec.name)
 

@@ -44,12 +44,15 @@ class Echo:
     _specs: dict[str, NodeSpec] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def nodes(self, plan: AddressPlan) -> Sequence[NodeSpec]:
-        specs = [
-            NodeSpec(f"echo-{zone}", zone, "client", "database", plan.take(zone), _server, Greeting(PORT, QUESTION))
-            for zone in plan.zones
-        ]
-        self._specs.update({spec.name: spec for spec in specs})
-        return specs
+        return [self.came(f"echo-{zone}", zone, plan.take(zone), {}) for zone in plan.zones]
+
+    def came(self, name: str, zone: str, address: str, made: Mapping[str, str]) -> NodeSpec:
+        spec = NodeSpec(name, zone, "client", "database", address, _server, Greeting(PORT, QUESTION), made=made)
+        self._specs[name] = spec
+        return spec
+
+    def went(self, name: str) -> None:
+        self._specs.pop(name, None)
 
     def form(self, cluster: Cluster, progress: Callable[[str], None]) -> None:
         for zone in self.zones:
