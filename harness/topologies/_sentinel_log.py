@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from datetime import datetime, tzinfo
+from datetime import tzinfo
 
 from harness.protocols import ManagerRecord
+from harness.topologies._redis_log import told
 
-_LINE = re.compile(r"^\d+:X (\d+ \w{3} \d{4} \d\d:\d\d:\d\d\.\d{3}) \S (.*)$")
 _ADDRESS = re.compile(r" (?:master|slave) \S+ (\S+) ")
 # What the Sentinel that leads a failover logs. Others log that they think the primary down, and the outcome.
 _SIGNS = (
@@ -25,12 +25,8 @@ def recorded(log: str, zone: tzinfo, names: Mapping[str, str]) -> Iterator[Manag
     `names` are those of the database nodes, by address.
     Detected is what enough Sentinels agree on; one that finds the primary silent alone may be the one that is cut off.
     """
-    for line in log.splitlines():
-        if not (read := _LINE.match(line)):
-            continue
-        moment, text = read.groups()
+    for at, text in told(log, zone):
         what = next((what for what, sign in _SIGNS if sign.match(text)), None)
         if what is not None:
-            at = datetime.strptime(moment, "%d %b %Y %H:%M:%S.%f").replace(tzinfo=zone)
             address = _ADDRESS.search(text)
-            yield ManagerRecord(at.timestamp(), what, text[:120], names.get(address[1], "") if address else "")
+            yield ManagerRecord(at, what, text[:120], names.get(address[1], "") if address else "")

@@ -20,7 +20,7 @@ from typing import Any, ClassVar, Literal
 
 from harness.clock import wait_until
 from harness.errors import ClusterError
-from harness.protocols import AddressPlan, Cluster, Command, Endpoint, Greeting, Limits, ManagerRecord, NodeSpec, Paths
+from harness.protocols import AddressPlan, Cluster, Command, Endpoint, Greeting, Limits, ManagerRecord, Node, NodeSpec, Paths
 from harness.topologies import _sentinel_routing
 from harness.topologies._haproxy_log import routed
 from harness.topologies._node_types import Eviction, node_type
@@ -39,6 +39,7 @@ from harness.topologies._redis_scaling import (
     sentinel,
     sentinels,
     strings,
+    talk,
     writes_held,
 )
 from harness.topologies._sentinel_log import recorded
@@ -169,9 +170,16 @@ class ElasticacheRedis:
     # --- forming ---
 
     def form(self, cluster: Cluster, progress: Callable[[str], None]) -> None:
-        """All at once: each Sentinel is told of the others and of the replicas, which it would ask for only every 10 s."""
+        """The primary first: a replica that finds nobody tries again only after a second.
+
+        Each Sentinel is told of the others and of the replicas, which it would ask for only every 10 s.
+        """
         progress(f"starting {self.engine}")
-        _start(cluster, "database", "manager", "router")
+        servers = [node for node in cluster.nodes.values() if node.spec.role in ("database", "manager", "router")]
+        first = [node for node in servers if node.spec.made.get("primary") == node.spec.address]
+        _start(first)
+        wait_until(lambda: all(talk(cluster, one.spec, PORT, "PING") for one in first), 30, "the primary to answer", every_s=0.02)
+        _start([node for node in servers if node not in first])
         progress("waiting for every member to say that it is healthy")
         _await(lambda: self.healthy(cluster), "every member to be healthy")
 
@@ -433,8 +441,7 @@ def _id(sentinel: str) -> str:
     return hashlib.sha1(sentinel.encode(), usedforsecurity=False).hexdigest()
 
 
-def _start(cluster: Cluster, *roles: str) -> None:
-    members = [node for node in cluster.nodes.values() if node.spec.role in roles]
+def _start(members: Sequence[Node]) -> None:
     with ThreadPoolExecutor(len(members)) as pool:
         list(pool.map(lambda node: node.start(), members))
 

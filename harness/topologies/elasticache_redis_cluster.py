@@ -11,9 +11,10 @@ import json
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import tzinfo
 from functools import cached_property, partial
 from itertools import pairwise
 from typing import Any, ClassVar, Literal
@@ -21,10 +22,11 @@ from typing import Any, ClassVar, Literal
 from harness import slots
 from harness.clock import SECOND_NS, now_ns, wait_until
 from harness.errors import ClusterError
-from harness.protocols import AddressPlan, Cluster, Command, Endpoint, Greeting, Limits, NodeSpec, Paths, Resharded
+from harness.protocols import AddressPlan, Cluster, Command, Endpoint, Greeting, Limits, ManagerRecord, NodeSpec, Paths, Resharded
 from harness.slots import SLOTS, Range
 from harness.topologies._node_types import Eviction, node_type
 from harness.topologies._redis_cluster import PORT, Member, ask, members, said_by, unfit
+from harness.topologies._redis_cluster_log import recorded
 from harness.topologies._redis_memory import settings
 
 PING = b"PING\r\n"  # answered before any login: by an error, which is an answer
@@ -49,6 +51,7 @@ class ElasticacheRedisCluster:
     zones: ClassVar[tuple[str, ...]] = ("az-a", "az-b", "az-c")
     protocol: ClassVar[str] = "redis_cluster"
     announced_port: ClassVar[int] = PORT
+    recorded_by: ClassVar[str] = "database"  # the members are each other's managers
 
     engine: Literal["valkey", "redis"] = "valkey"
     shards: int = 3
@@ -500,6 +503,9 @@ class ElasticacheRedisCluster:
     def versions(self, cluster: Cluster) -> Mapping[str, str]:
         node = next(node for node in cluster.nodes.values() if node.spec.role == "database")
         return {self.engine: (node.run(f"{self.engine}-server", "--version").out.strip().splitlines() or ["unknown"])[0]}
+
+    def records(self, log: str, zone: tzinfo) -> Iterable[ManagerRecord]:
+        return recorded(log, zone)
 
     def rejoin_way(self, log: str) -> str | None:
         """By what came after it turned from primary into replica; the first sync of all is no rejoin."""
