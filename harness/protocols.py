@@ -246,6 +246,10 @@ class Link(Protocol):
     @property
     def endpoint(self) -> Endpoint: ...
     @property
+    def ways(self) -> Sequence[Endpoint]:
+        """Where its bytes go through: the endpoint; where clients find their way to nodes by themselves, its shard's nodes."""
+
+    @property
     def greeting(self) -> bytes:
         """A question that the endpoint answers before any login."""
 

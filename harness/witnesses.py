@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.errors import ClusterError
-from harness.protocols import Cluster, Group, Link, Node, Witness
+from harness.protocols import Cluster, Endpoint, Group, Link, Node, Witness
 
 LOOK = ("harness-look",)  # every client node has it: look.py
 ECHOES = ("harness-echoes",)  # and echoes.py
@@ -64,8 +64,14 @@ class Delayed:
         return f"{self.cluster.client(self.link.zone).spec.name} asks {self.link.name}"
 
     def look(self) -> str:
-        client, endpoint = self.cluster.client(self.link.zone), self.link.endpoint
-        ran = client.run(*LOOK, "delay", endpoint.host, str(endpoint.port), self.link.greeting.hex(), "5")
+        """Of several ways that make up a link, what is seen of all that lead anywhere, or of the one that is not as expected."""
+        client = self.cluster.client(self.link.zone)
+        seen = [self._seen(client, way) for way in self.link.ways]
+        seen = [one for one in seen if one != "silent"] or ["silent"]
+        return next((one for one in seen if one != self.expected), self.expected)
+
+    def _seen(self, client: Node, way: Endpoint) -> str:
+        ran = client.run(*LOOK, "delay", way.host, str(way.port), self.link.greeting.hex(), "5")
         measured = [float(word) for word in ran.out.split()]
         if not measured:
             return "silent"

@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from harness.clock import wait_until
+from harness.endpoints import shard_of
 from harness.errors import ClusterError
 from harness.layout import TOXIPROXY_API, Plan, link_ports, through_toxiproxy
+from harness.links.announced import Announced, Toxic
 from harness.links.toxiproxy import ToxiproxyNode
 from harness.protocols import Announces, ComesAndGoes, Endpoint, Group, Link, Node, NodeSpec, Topology
-from harness.ways import port_of
 
 MEMBERS = "members.json"  # beside cluster.json: which nodes came and which went since a living cluster was brought up
 
@@ -28,6 +29,7 @@ class ToxiproxyLink:
     zone: str
     endpoint: Endpoint
     proxy: ToxiproxyNode
+    announced: Announced | None = None
 
     @property
     def name(self) -> str:
@@ -37,14 +39,20 @@ class ToxiproxyLink:
     def greeting(self) -> bytes:
         return self.endpoint.greeting
 
+    @property
+    def ways(self) -> Sequence[Endpoint]:
+        own = self.announced.endpoints(shard_of(self.endpoint.name), self.greeting) if self.announced else ()
+        return own or [self.endpoint]
+
     @contextmanager
     def toxic(self, type_: str, attributes: Mapping[str, float], stream: str = "downstream") -> Iterator[None]:
-        name = f"{type_}_{stream}"
-        self.proxy.add_toxic(self.endpoint.name, name, type_, attributes, stream)
+        toxic = Toxic(type_, tuple(attributes.items()), stream)
+        self.proxy.add_toxic(self.endpoint.name, toxic.name, type_, attributes, stream)
         try:
-            yield
+            with self.announced.toxic(shard_of(self.endpoint.name), toxic) if self.announced else nullcontext():
+                yield
         finally:
-            self.proxy.remove_toxic(self.endpoint.name, name)
+            self.proxy.remove_toxic(self.endpoint.name, toxic.name)
 
 
 @dataclass
@@ -58,6 +66,7 @@ class LaidOut(ABC):
     owner: str
     nodes: dict[str, Node] = field(default_factory=dict)
     _links: dict[tuple[str, str], Link] = field(default_factory=dict)
+    _announced: dict[str, Announced] = field(default_factory=dict)  # by zone, where databases announce their own addresses
     _versions: dict[str, str] = field(default_factory=dict)
     _keep: Callable[[Path, float | None], None] | None = None
     _members: Members | None = None  # of a cluster that lives on
@@ -81,8 +90,8 @@ class LaidOut(ABC):
         if spec.name in self.nodes:
             raise ClusterError(f"there is a node called {spec.name} already")
         node = self._make(spec)
-        for zone in self.zones:
-            self._open_way(self._proxy(zone), spec)
+        for announced in self._announced.values() if spec.role == "database" else ():
+            announced.open(spec)
         self.nodes = {**self.nodes, spec.name: node}  # another dict: others may be going through this one
         if self._members is not None:
             self._members.came(spec)
@@ -93,8 +102,8 @@ class LaidOut(ABC):
             raise ClusterError(f"there is no node called {node}")
         gone = self.nodes[node]
         self.nodes = {name: one for name, one in self.nodes.items() if name != node}
-        for zone in self.zones if self._has_way(gone.spec) else ():
-            self._proxy(zone).delete(node)
+        for announced in self._announced.values() if gone.spec.role == "database" else ():
+            announced.close(node)
         self._unmake(gone)
         if self._members is not None:
             self._members.went(node)
@@ -138,26 +147,30 @@ class LaidOut(ABC):
             proxy = self._proxy(zone)
             self._versions["toxiproxy"] = wait_until(partial(_version, proxy), 20, f"toxiproxy-{zone}'s API") or ""
             endpoints = self.topology.endpoints(zone)
+            self._announce(zone, proxy, specs, make)
             for name, endpoint in through_toxiproxy(specs, self.topology, zone).items():
                 upstream = endpoints[name]
                 if make:
                     proxy.create(name, f"0.0.0.0:{endpoint.port}", f"{upstream.host}:{upstream.port}")
-                self._links[zone, name] = ToxiproxyLink(zone, endpoint, proxy)
-            for spec in specs if make else ():
-                self._open_way(proxy, spec)
+                self._links[zone, name] = ToxiproxyLink(zone, endpoint, proxy, self._announced.get(zone))
 
-    def _open_way(self, proxy: ToxiproxyNode, spec: NodeSpec) -> None:
-        """Leads a zone's clients through its Toxiproxy to a database that announces its own address."""
-        if self._has_way(spec) and isinstance(self.topology, Announces):
-            proxy.create(spec.name, f"0.0.0.0:{port_of(spec.address)}", f"{spec.address}:{self.topology.announced_port}")
-
-    def _has_way(self, spec: NodeSpec) -> bool:
-        return spec.role == "database" and isinstance(self.topology, Announces)
+    def _announce(self, zone: str, proxy: ToxiproxyNode, specs: Sequence[NodeSpec], make: bool) -> None:
+        """Leads a zone's clients through its Toxiproxy to every database that announces its own address."""
+        if not isinstance(self.topology, Announces):
+            return
+        shards = frozenset(map(shard_of, self.topology.endpoint_names))
+        address = self.nodes[f"toxiproxy-{zone}"].spec.address
+        announced = self._announced[zone] = Announced(proxy, address, self.topology.announced_port, shards)
+        for spec in specs:
+            if spec.role == "database":
+                announced.open(spec, make=make)
 
     def reset_links(self) -> None:
         """Takes every toxic off, and enables every proxy."""
         for zone in self.zones:
             self._proxy(zone).reset()
+        for announced in self._announced.values():
+            announced.reset()
 
     def _proxy(self, zone: str) -> ToxiproxyNode:
         return ToxiproxyNode(*self.published(f"toxiproxy-{zone}", TOXIPROXY_API))
