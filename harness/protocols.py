@@ -97,7 +97,7 @@ class NodeSpec:
     limits: Limits = Limits()
     shard: str = ""
     memory: Memory | None = None
-    made: Mapping[str, str] = field(default_factory=dict)
+    made: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True)
