@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from ipaddress import IPv4Network
 from typing import Any
 
@@ -93,3 +94,36 @@ def said(**changed: dict[str, Any]) -> dict[str, Member]:
 )
 def test_it_is_healthy_when_every_member_says_so(changed: dict[str, Any], missing: str | None) -> None:
     assert unfit(said(**changed)) == missing
+
+
+TAKES_OVER = """\
+2:S 28 Nov 2026 01:16:20.097 * FAIL message received from 09f84701 (198.18.2.11:6379) about 158c4396 (198.18.1.10:6379)
+2:S 28 Nov 2026 01:16:20.097 * Start of election delayed for 0 milliseconds (rank #0, primary rank #0, offset 507853).
+2:S 28 Nov 2026 01:16:20.097 * Starting a failover election for epoch 4, node config epoch is 1
+2:S 28 Nov 2026 01:16:20.100 * Failover election won: I'm the new primary.
+2:S 28 Nov 2026 01:16:20.100 * configEpoch set to 4 after successful failover
+"""
+MARKS = "10:M 28 Nov 2026 01:16:20.095 * Marking node 158c43967633e6e0 (198.18.1.10:6379) as failing (quorum reached).\n"
+IS_DEPOSED = "10:M 28 Nov 2026 01:16:26.426 * Configuration change detected. Reconfiguring myself as a replica of node 8280c59a\n"
+OF_REDIS_7 = "7:S 28 Nov 2026 01:16:20.100 # Failover election won: I'm the new master.\n"
+
+
+def test_a_member_s_log_tells_of_a_failover_in_its_order() -> None:
+    told = list(ElasticacheRedisCluster().records(TAKES_OVER + MARKS + IS_DEPOSED + OF_REDIS_7, UTC))
+    assert [one.what for one in told] == ["detected", "elected", "promoted", "detected", "demoted", "elected"]
+    assert told[1].at - told[0].at == pytest.approx(0.003, abs=1e-6)
+    assert told[0].at == datetime(2026, 11, 28, 1, 16, 20, 97_000, tzinfo=UTC).timestamp()
+
+
+def test_a_node_that_came_later_is_described_again_as_it_was() -> None:
+    topology, plan = ElasticacheRedisCluster(), Plan(IPv4Network("198.18.0.0/20"), ElasticacheRedisCluster.zones)
+    topology.nodes(plan.addresses())
+    came = topology._spec("1", "az-a", plan.take, "cache.t.small")
+    again = ElasticacheRedisCluster()
+    again.nodes(Plan(IPv4Network("198.18.0.0/20"), again.zones).addresses())
+    again.went("redis-1-az-a")
+    told = again.came(came.name, came.zone, came.address, came.made)
+    assert (told.name, told.address, told.limits, told.shard) == (came.name, came.address, came.limits, came.shard)
+    assert again._spec("1", "az-a", plan.take).name == "redis-1-az-a-3"
+    assert [came.address, 6379] in again._known_to_clients["seeds"]
+    assert len(again._known_to_clients["seeds"]) == 6, "one came, one went"
