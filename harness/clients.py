@@ -22,7 +22,7 @@ from harness.clock import SECOND_NS, now_ns, wait_until
 from harness.endpoints import role_of, shard_of, with_role
 from harness.errors import ClusterError
 from harness.layout import LOCUST_UI, keeps, part_of, through_toxiproxy
-from harness.protocols import Announces, Cluster, Endpoint, LogsInTogether, Node, NodeSpec, Topology
+from harness.protocols import Announces, Cluster, Composed, Endpoint, LogsInTogether, Node, NodeSpec, Topology
 from harness.readings import Readings
 from harness.recording import OBSERVE
 from harness.scenario import Use
@@ -64,10 +64,17 @@ def probes_of(topology: Topology) -> Mapping[str, Mapping[str, Mapping[str, floa
         unanswered = max(UNANSWERED_LEAST, -(-timing["unanswered_max"] // among))
         return {**timing, "cadence_ms": timing["cadence_ms"] * among, "unanswered_max": unanswered}
 
-    found = dict(PROBES)
+    # A store that answers slowly is asked less often: it shall not be busy with probes alone.
+    slower = float(getattr(topology, "probed_slower", 1))
+    found = {
+        role: {lane: {**timing, "cadence_ms": timing["cadence_ms"] * slower} for lane, timing in lanes.items()}
+        if role in ("writer", "reader", "node")
+        else lanes
+        for role, lanes in PROBES.items()
+    }
     for role in ("writer", "cache"):
         if (among := len(with_role(topology.endpoint_names, role))) > 1:
-            found[role] = {lane: shared(timing, among) for lane, timing in PROBES[role].items()}
+            found[role] = {lane: shared(timing, among) for lane, timing in found[role].items()}
     return found
 
 
@@ -360,9 +367,10 @@ class Clients:
         workloads = [{"workload": w.use, "options": dataclasses.asdict(w.options)} for w in self.workloads]
 
         def read(spec: NodeSpec) -> None:
-            config = {
-                "node": spec.name, "folder": self._inside, "workloads": workloads, "login": self._direct(spec),
-            }  # fmt: skip
+            login = self._direct(spec)
+            if isinstance(self.topology, Composed):
+                login = dict(self.topology.login_to_keep(spec.name, login))
+            config = {"node": spec.name, "folder": self._inside, "workloads": workloads, "login": login}
             self._in_client(spec.zone, f"final-{spec.name}", "harness.load", "final_reads", config)
 
         with ThreadPoolExecutor(len(nodes)) as pool:

@@ -420,6 +420,9 @@ class Composed(Protocol):
     def keeps(self, node: str) -> bool:
         """Whether a database node keeps data that must not be lost, rather than copies of it."""
 
+    def login_to_keep(self, node: str, login: Mapping[str, Any]) -> Mapping[str, Any]:
+        """With what its final reads are made at a node that keeps data, by the login to the part alone."""
+
 
 @runtime_checkable
 class ComesAndGoes(Protocol):

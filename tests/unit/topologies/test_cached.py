@@ -99,7 +99,10 @@ def test_a_scenario_writes_parts_as_topologies() -> None:
     ("topology", "said"),
     [
         ({"use": "cached", "cache": "elasticache-memcashed"}, "topology.cache: no topology called 'elasticache-memcashed'"),
-        ({"use": "cached", "origin": "elasticache-redis"}, "the origin is a database that speaks SQL, which elasticache-redis"),
+        (
+            {"use": "cached", "origin": "elasticache-redis"},
+            "elasticache-redis is no origin: it speaks redis, not postgresql or dynamodb",
+        ),
         ({"use": "cached", "cache": {"use": "elasticache-memcached", "node_count": 41}}, "41 nodes; a Memcached cluster has 1"),
         ({"use": "cached", "cache": "cached"}, "cached has others inside itself, and cannot be inside another"),
         ({"use": "cached", "cache": "postgresql"}, "postgresql is no cache"),

@@ -23,7 +23,7 @@ class Sides:
         self.value, self.down = workload._value(7), down
         self.held: dict[str, str] = {}
         self.ttls: list[float] = []
-        self.statements: list[str] = []
+        self.asked: list[str] = []
 
     def part(self, name: str) -> tuple[Any, str | None]:
         return self, "connection refused" if name in self.down else None
@@ -40,14 +40,14 @@ class Sides:
         self.held.pop(key, None)
         return Outcome.OK, ""
 
-    def row(self, statement: str, parameters: tuple[Any, ...]) -> tuple[Outcome, str, tuple[Any, ...]]:
-        self.statements.append(statement)
+    def look_up(self, key: int) -> tuple[Outcome, str, str]:
+        self.asked.append(f"item {key}")
         gevent.sleep(0.01)
-        return Outcome.OK, "", (self.value,)
+        return Outcome.OK, "", self.value
 
-    def execute(self, statement: str, parameters: tuple[Any, ...]) -> tuple[Outcome, str]:
-        self.statements.append(statement)
-        self.value = parameters[0]
+    def change(self, key: int, text: str, value: int) -> tuple[Outcome, str]:
+        self.asked.append(f"item {key}: {value}")
+        self.value = text
         return Outcome.OK, ""
 
 
@@ -59,7 +59,7 @@ def test_what_is_missed_is_asked_of_the_origin_and_is_a_hit_thereafter() -> None
     workload = CacheAside()
     sides = Sides(workload)
     assert [done(workload, sides), done(workload, sides)] == [Done(Outcome.OK, "miss", 7), HIT]
-    assert len(sides.statements) == 1
+    assert len(sides.asked) == 1
     assert sides.ttls == [30]
 
 
@@ -69,7 +69,7 @@ def test_of_users_who_miss_at_once_one_asks_where_that_is_wanted(single_flight: 
     sides = Sides(workload)
     users = [gevent.spawn(done, workload, sides) for _ in range(5)]
     gevent.joinall(users, raise_error=True)
-    assert len(sides.statements) == asked
+    assert len(sides.asked) == asked
     words = sorted(user.get().error for user in users)
     assert words == (["miss", *["miss, shared"] * 4] if single_flight else ["miss"] * 5)
     assert {user.get().seen for user in users} == {7}
