@@ -36,7 +36,7 @@ class Memory:
 
     `used` asks how much of it is taken, `share` reads that out of the answer: 1 is full, None that it cannot be told. `fill` asks
     for so many pieces more, of so many bytes each; to those that find no room the server says `full`, which is empty for one that
-    makes room by putting others out. `free` gives back whatever was filled.
+    makes room by putting others out. `free` gives back whatever was filled; one that has done so says `freed`.
     """
 
     port: int
@@ -45,6 +45,7 @@ class Memory:
     fill: Callable[[int, int], bytes]
     full: str
     free: bytes
+    freed: str
 
 
 @dataclass(frozen=True)

@@ -318,12 +318,14 @@ def rewrite(folder: Path, *, again: bool = False) -> Sweep:
     """Says anew what the runs of a sweep say together; with `again` each is judged anew. Raises UsageError for what is none."""
     try:
         told = json.loads((folder / FILE).read_text("utf-8"))
+        if isinstance(told["vary"], str):
+            raise UsageError(f"{folder / FILE}: was written by an earlier version, which knew one setting only; sweep again")
         settings = [
             _setting(one["values"], [(repeats.rewrite(folder / below, again=again), below) for below in one["folders"]])
             for one in told["settings"]
         ]
         kept = {key: told[key] for key in ("scenario", "title", "vary", "gray", "rto_s", "left", "stopped")}
-    except (OSError, ValueError, TypeError, KeyError, IndexError) as problem:
+    except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError) as problem:
         raise UsageError(f"{folder / FILE}: cannot be read: {problem!r}") from None
     found = Sweep(**kept, settings=settings)
     write(folder, found)

@@ -10,6 +10,7 @@ import json
 import math
 import statistics
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from harness.errors import ClusterError
@@ -64,11 +65,12 @@ class Delayed:
         return f"{self.cluster.client(self.link.zone).spec.name} asks {self.link.name}"
 
     def look(self) -> str:
-        """Of several ways that make up a link, what is seen of all that lead anywhere, or of the one that is not as expected."""
-        client = self.cluster.client(self.link.zone)
-        seen = [self._seen(client, way) for way in self.link.ways]
-        seen = [one for one in seen if one != "silent"] or ["silent"]
-        return next((one for one in seen if one != self.expected), self.expected)
+        """Of several ways that make up a link, what is seen of all that lead anywhere."""
+        client, ways = self.cluster.client(self.link.zone), self.link.ways
+        with ThreadPoolExecutor(len(ways)) as pool:
+            answers = list(pool.map(lambda way: self._seen(client, way), ways))
+        seen = {one for one in answers if one != "silent"} or {"silent"}
+        return seen.pop() if len(seen) == 1 else f"not the same on all ways: {', '.join(sorted(seen))}"
 
     def _seen(self, client: Node, way: Endpoint) -> str:
         ran = client.run(*LOOK, "delay", way.host, str(way.port), self.link.greeting.hex(), "5")

@@ -10,12 +10,12 @@ from typing import ClassVar
 
 from harness.clock import wait_until
 from harness.errors import ClusterError
+from harness.memory import free, share, talk
 from harness.protocols import Cluster, Memory, Node, NodeSpec, Witness
-from harness.witnesses import LOOK
 
 # Big pieces while there is room for many, then such as leave none that an entry of a client would find.
 PIECES = ((262_144, 64), (16_384, 64), (256, 512))
-FULL_WITHIN_S = 120.0
+FULL_WITHIN_S, FREED_WITHIN_S = 30.0, 30.0
 FULL = 0.98  # as witnessed: what clients delete and what is put out leaves some room for a moment
 
 
@@ -24,14 +24,15 @@ class FillMemory:
     """Fills what the node's server may keep in memory with entries of its own, until there is no room for more.
 
     What becomes of clients' entries then is the server's setting: it refuses new ones, or puts others out, which may be any
-    client's. What clients delete meanwhile leaves room for others again. Healing takes the entries of its own away.
+    client's. What clients delete meanwhile leaves room for others again. Replicas get these entries, too; healing takes them
+    away on whichever node is primary then.
     """
 
     changes_roles: ClassVar[bool] = True
 
     def unfit(self, spec: NodeSpec) -> str:
-        """Why a node's memory cannot be filled; empty where it can."""
-        return "" if spec.memory else "no node of this topology has a limit of memory that can be reached; give it a node_type"
+        """What a node lacks, so that its memory cannot be filled; empty where it can."""
+        return "" if spec.memory else "has a limit of memory that can be reached, as an elasticache-redis with a node_type has"
 
     @contextmanager
     def on_host(self, cluster: Cluster, node: Node) -> Iterator[None]:
@@ -40,8 +41,8 @@ class FillMemory:
             _fill(cluster, node, memory)
             yield
         finally:
-            if node.running():  # what a server held in memory is gone with it
-                _talk(cluster, node, memory.free)
+            # A replica may be primary by now, and has all of it; or nobody is, for a moment.
+            wait_until(lambda: free(cluster), FREED_WITHIN_S, "a primary to give the memory back")
 
     def witnesses_on_host(self, cluster: Cluster, node: Node) -> Sequence[Witness]:
         return [Filled(cluster, node)]
@@ -61,27 +62,21 @@ class Filled:
         return f"{self.node.spec.name} of its memory"
 
     def look(self) -> str:
-        memory = _memory(self.node)
-        share = memory.share(_talk(self.cluster, self.node, memory.used))
-        return "silent" if share is None else self.expected if share >= FULL else self.normal
+        seen = share(self.cluster, self.node)
+        return "silent" if seen is None else self.expected if seen >= FULL else self.normal
 
 
 def _fill(cluster: Cluster, node: Node, memory: Memory) -> None:
     """Fills the memory, with smaller and smaller pieces. Raises ClusterError where it does not get full."""
 
     def filled(size: int, pieces: int) -> bool:
-        said = _talk(cluster, node, memory.fill(size, pieces))
+        said = talk(cluster, node, memory.fill(size, pieces))
         if memory.full:
             return memory.full in said
-        return (memory.share(_talk(cluster, node, memory.used)) or 0.0) >= FULL
+        return (share(cluster, node) or 0.0) >= FULL
 
     for size, pieces in PIECES if memory.full else PIECES[:1]:
         wait_until(partial(filled, size, pieces), FULL_WITHIN_S, f"{node.spec.name} to be full", every_s=0.01)
-
-
-def _talk(cluster: Cluster, node: Node, said: bytes) -> str:
-    memory = _memory(node)
-    return cluster.client(node.spec.zone).run(*LOOK, "talk", node.spec.address, str(memory.port), said.hex(), "5").out
 
 
 def _memory(node: Node) -> Memory:

@@ -69,8 +69,8 @@ class Announced:
     @contextmanager
     def toxic(self, shard: str, toxic: Toxic) -> Iterator[None]:
         """Is on every way to a shard's nodes until the last link that asks for it needs it no more."""
-        self._hold(shard, toxic, 1)
         try:
+            self._hold(shard, toxic, 1)
             yield
         finally:
             self._hold(shard, toxic, -1)
@@ -85,8 +85,8 @@ class Announced:
         for name, spec in self._nodes.items():
             wanted = {toxic for shard, toxic in held if shard == spec.shard or spec.shard not in self.shards}
             for toxic in self._on[name] - wanted:
+                self._on[name].discard(toxic)  # first: one that fails to go is not asked for again and again
                 self.proxy.remove_toxic(name, toxic.name)
-                self._on[name].discard(toxic)
             for toxic in wanted - self._on[name]:
                 self.proxy.add_toxic(name, toxic.name, toxic.type_, dict(toxic.attributes), toxic.stream)
                 self._on[name].add(toxic)

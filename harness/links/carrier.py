@@ -454,8 +454,7 @@ def tell(path: str, bridge: str, request: dict[str, Any]) -> dict[str, Any]:
             connection = _connected(path)
         except OSError:
             if "begin" not in request:
-                log = Path(f"{path}.log")
-                return {"ended": log.read_text().strip().rpartition("\n")[2]} if log.exists() else {}
+                return _failure(Path(f"{path}.log"), over=request.get("end") == [])
             _begin(path, bridge)
             connection = _connected(path)
         with connection:
@@ -463,6 +462,14 @@ def tell(path: str, bridge: str, request: dict[str, Any]) -> dict[str, Any]:
             connection.shutdown(socket.SHUT_WR)
             answer: dict[str, Any] = json.loads(_all(connection) or b'{"problem": "the carrier gave no answer"}')
             return answer
+
+
+def _failure(log: Path, *, over: bool) -> dict[str, Any]:
+    """Why nobody carries any more, where one failed; once all is `over`, that is forgotten."""
+    told = {"ended": log.read_text().strip().rpartition("\n")[2]} if log.exists() else {}
+    if over:
+        log.unlink(missing_ok=True)
+    return told
 
 
 def _connected(path: str) -> socket.socket:

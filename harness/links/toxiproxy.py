@@ -69,6 +69,10 @@ class ToxiproxyNode:
         if found is None or not _is_as_asked(found, asked):
             raise self._error(what, f"asked for {asked}, but it is {found}")
 
+    def upstream(self, name: str) -> str:
+        """Where a proxy leads."""
+        return str(self._proxy(name)["upstream"])
+
     def delete(self, name: str) -> None:
         """Deletes a proxy and cuts its connections; also an error when there was none."""
         what = f"proxy '{name}'"

@@ -55,6 +55,8 @@ class Stream(asyncio.Protocol, Generic[Answer]):
 
     async def _ask(self, question: bytes) -> Answer | str:
         """The answer, or the class of the error with which the connection ended."""
+        if self._broken is not None:
+            return self._broken
         self._answer = asyncio.get_running_loop().create_future()
         self._transport.write(question)
         return await self._answer

@@ -38,7 +38,7 @@ from harness.links.packets import Packets
 from harness.links.shaping import Carrier
 from harness.protocols import Cluster, Command, Group, Limits, Node, NodeSpec, Paths, Progress, Ran, Topology
 from harness.runtimes.accidents import Accidents
-from harness.runtimes.engine import asked
+from harness.runtimes.engine import asked, execute
 from harness.runtimes.engine import engine as engine  # noqa: PLC0414 (others find it here, too)
 from harness.runtimes.images import Images
 from harness.runtimes.laid_out import LaidOut, ended_within
@@ -147,9 +147,8 @@ class DockerNode:
 
     def _exec(self, argv: list[str], environment: dict[str, str]) -> Ran:
         with asked(f"{self.spec.name}: {argv[0]} could not be run"):
-            status, out = self.container.exec_run(argv, environment=environment)
-        assert isinstance(out, bytes), "docker-py gives bytes unless asked for a stream"
-        return Ran(int(status or 0), out.decode("utf-8", "replace"))
+            status, out = execute(self.container, argv, environment=environment)
+        return Ran(status, out.decode("utf-8", "replace"))
 
 
 @dataclass(frozen=True)
@@ -225,7 +224,7 @@ class DockerCluster(LaidOut):
         self.network.heal()
         with ThreadPoolExecutor(AT_ONCE) as pool:
             list(pool.map(lambda node: node.restore(), [n for n in self.nodes.values() if isinstance(n, DockerNode)]))
-        self.reset_links()
+        self.reset()
 
     def _container(self, name: str) -> Container:
         node = self.nodes[name]
@@ -317,7 +316,8 @@ class Docker:
             raise ClusterError(f"run {run_id} has no network any more; `harness down` removes what is left of it")
         subnet = ipaddress.IPv4Network(networks[0].attrs["IPAM"]["Config"][0]["Subnet"])
         cluster = DockerCluster(run_id, folder, Plan(subnet, topology.zones), topology, networks[0].attrs["Labels"][OWNER_LABEL])
-        specs = cluster.attached([*topology.nodes(cluster.plan.addresses()), *client_nodes(cluster.plan, topology)])
+        first = [*topology.nodes(cluster.plan.addresses()), *client_nodes(cluster.plan, topology)]
+        specs = cluster.attached(first, {name.removeprefix(_named(run_id, "")) for name in containers})
         names = [name for spec in specs for name in _containers(spec)]
         missing = [name for name in (*names, PACKETS) if _named(run_id, name) not in containers]
         if missing:
@@ -508,8 +508,7 @@ def _beside(helper: Container, failed: str = "the packet helper failed") -> Call
 
     def run(command: Sequence[str]) -> str:
         with asked(f"{command[0]} could not be run"):
-            status, out = helper.exec_run(list(command))
-        assert isinstance(out, bytes), "docker-py gives bytes unless asked for a stream"
+            status, out = execute(helper, command)
         if status:
             raise ClusterError(f"{failed}: {out.decode('utf-8', 'replace').strip()}")
         return out.decode()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from harness.clock import wait_until
 from harness.endpoints import shard_of
@@ -17,7 +18,8 @@ from harness.errors import ClusterError
 from harness.layout import TOXIPROXY_API, Plan, link_ports, through_toxiproxy
 from harness.links.announced import Announced, Toxic
 from harness.links.toxiproxy import ToxiproxyNode
-from harness.protocols import Announces, ComesAndGoes, Endpoint, Group, Link, Node, NodeSpec, Topology
+from harness.memory import free
+from harness.protocols import Announces, Cluster, ComesAndGoes, Endpoint, Group, Link, Node, NodeSpec, Topology
 
 MEMBERS = "members.json"  # beside cluster.json: which nodes came and which went since a living cluster was brought up
 
@@ -89,12 +91,12 @@ class LaidOut(ABC):
     def add(self, spec: NodeSpec) -> Node:
         if spec.name in self.nodes:
             raise ClusterError(f"there is a node called {spec.name} already")
+        if self._members is not None:
+            self._members.came(spec)  # first: who attaches after an end in the middle leaves out what is not there
         node = self._make(spec)
         for announced in self._announced.values() if spec.role == "database" else ():
             announced.open(spec)
         self.nodes = {**self.nodes, spec.name: node}  # another dict: others may be going through this one
-        if self._members is not None:
-            self._members.came(spec)
         return node
 
     def remove(self, node: str) -> None:
@@ -104,9 +106,9 @@ class LaidOut(ABC):
         self.nodes = {name: one for name, one in self.nodes.items() if name != node}
         for announced in self._announced.values() if gone.spec.role == "database" else ():
             announced.close(node)
-        self._unmake(gone)
         if self._members is not None:
-            self._members.went(node)
+            self._members.went(node)  # first: it is on its way out
+        self._unmake(gone)
 
     @property
     def supervisor(self) -> str:
@@ -135,13 +137,19 @@ class LaidOut(ABC):
         assert self._keep is not None, "who attached to a cluster does not own it"
         self._keep(state, for_s)
 
-    def attached(self, laid_out: Sequence[NodeSpec]) -> Sequence[NodeSpec]:
-        """The nodes that there should be of a cluster that lives on, which was laid out with others; notes from now on which."""
+    def attached(self, laid_out: Sequence[NodeSpec], there: Container[str]) -> Sequence[NodeSpec]:
+        """The nodes that there should be of a cluster that lives on, which was laid out with others; notes from now on which.
+
+        Of those that came later, only the ones that are `there`: somebody may have been ended while adding one.
+        """
         self._members = Members(self.folder / MEMBERS)
-        return self._members.now(laid_out, self.topology, self.plan)
+        return self._members.now(laid_out, there, self.topology, self.plan)
 
     def open_links(self, make: bool = True) -> None:
-        """Gives every zone's Toxiproxy a proxy for each endpoint; without `make`, finds those that were made."""
+        """Gives every zone's Toxiproxy a proxy for each endpoint; without `make`, finds those that were made, and leads them anew
+
+        where an endpoint has another address by now.
+        """
         specs = [node.spec for node in self.nodes.values()]
         for zone in self.zones:
             proxy = self._proxy(zone)
@@ -150,7 +158,10 @@ class LaidOut(ABC):
             self._announce(zone, proxy, specs, make)
             for name, endpoint in through_toxiproxy(specs, self.topology, zone).items():
                 upstream = endpoints[name]
-                if make:
+                there = None if make else proxy.upstream(name)
+                if there != f"{upstream.host}:{upstream.port}":
+                    if there is not None:  # it leads to a node that has gone since
+                        proxy.delete(name)
                     proxy.create(name, f"0.0.0.0:{endpoint.port}", f"{upstream.host}:{upstream.port}")
                 self._links[zone, name] = ToxiproxyLink(zone, endpoint, proxy, self._announced.get(zone))
 
@@ -165,8 +176,9 @@ class LaidOut(ABC):
             if spec.role == "database":
                 announced.open(spec, make=make)
 
-    def reset_links(self) -> None:
-        """Takes every toxic off, and enables every proxy."""
+    def reset(self) -> None:
+        """Takes every toxic off, enables every proxy, and gives back memory that was filled."""
+        free(cast("Cluster", self))  # as which a runtime completes it
         for zone in self.zones:
             self._proxy(zone).reset()
         for announced in self._announced.values():
@@ -181,19 +193,22 @@ class Members:
     """The nodes of a living cluster that it was not laid out with, and those of its first ones that are gone, in a file."""
 
     file: Path
+    _lock: threading.Lock = field(default_factory=threading.Lock)  # two changes may go on at once
 
     def came(self, spec: NodeSpec) -> None:
-        told = self._told()
-        told["came"][spec.name] = {"zone": spec.zone, "address": spec.address, "made": dict(spec.made)}
-        self._write(told)
+        with self._lock:
+            told = self._told()
+            told["came"][spec.name] = {"zone": spec.zone, "address": spec.address, "made": dict(spec.made)}
+            self._write(told)
 
     def went(self, name: str) -> None:
-        told = self._told()
-        told["came"].pop(name, None)
-        told["went"] = sorted({*told["went"], name})
-        self._write(told)
+        with self._lock:
+            told = self._told()
+            told["came"].pop(name, None)
+            told["went"] = sorted({*told["went"], name})
+            self._write(told)
 
-    def now(self, laid_out: Sequence[NodeSpec], topology: Topology, plan: Plan) -> Sequence[NodeSpec]:
+    def now(self, laid_out: Sequence[NodeSpec], there: Container[str], topology: Topology, plan: Plan) -> Sequence[NodeSpec]:
         """The nodes that are there by now, of which the topology is told."""
         told = self._told()
         specs = [spec for spec in laid_out if spec.name not in told["went"]]
@@ -203,7 +218,8 @@ class Members:
             topology.went(name)
         for name, one in told["came"].items():
             plan.reserve(one["zone"], one["address"])
-            specs.append(topology.came(name, **one))
+            if name in there:
+                specs.append(topology.came(name, **one))
         return specs
 
     def _told(self) -> dict[str, Any]:

@@ -240,7 +240,7 @@ class LocalCluster(LaidOut):
         for node in self.nodes.values():
             if isinstance(node, LocalNode):
                 node.restore()
-        self.reset_links()
+        self.reset()
 
     def _make(self, spec: NodeSpec) -> Node:
         """Makes a node, and lets programs of this machine in at its published ports."""
@@ -377,9 +377,10 @@ class Local:
         plan = Plan(SUBNET, topology.zones)
         owner = f"{platform.node()}/{processes.supervisor(keeper)}"
         cluster = LocalCluster(run_id, folder.resolve(), plan, topology, owner)
-        specs = cluster.attached([*topology.nodes(_addresses(plan)), *client_nodes(plan, topology, self.client_ports)])
         told = wire.ask(keeper.folder / SOCKET, "ready")
         there = set(told["nodes"])
+        first = [*topology.nodes(_addresses(plan)), *client_nodes(plan, topology, self.client_ports)]
+        specs = cluster.attached(first, there)
         missing = [spec.name for spec in specs if spec.name not in there]
         if missing:
             raise ClusterError(f"run {run_id} has lost nodes: {', '.join(missing)}; `harness down` removes what is left of it")

@@ -20,7 +20,7 @@ from harness.clock import MILLISECOND_NS, now_ns, wait_until
 from harness.errors import ClusterError
 from harness.protocols import Group, Shape
 from harness.runtimes import docker as runtime
-from harness.runtimes.engine import reason
+from harness.runtimes.engine import execute, reason
 
 PORT = 7000
 SERVER = f"""
@@ -59,8 +59,7 @@ class TrialNode:
     container: Container
 
     def _run(self, *argv: str, user: str = "") -> str:
-        status, out = self.container.exec_run(list(argv), user=user)
-        assert isinstance(out, bytes), "docker-py gives bytes unless asked for a stream"
+        status, out = execute(self.container, argv, user=user)
         said = out.decode("utf-8", "replace").strip()
         if status:
             raise ClusterError((said.splitlines() or [f"{argv[0]} ended with {status}"])[-1])

@@ -19,7 +19,7 @@ import yaml
 from pydantic import ValidationError
 
 from harness.conditions import Condition
-from harness.protocols import Part
+from harness.protocols import NodeSpec, Part
 from harness.scenario.contradictions import contradictions_in
 from harness.scenario.document import Document, Given, Steps, read
 from harness.scenario.fields import as_written, fields_of, options
@@ -75,19 +75,31 @@ def load(path: Path) -> Scenario:
     return _examined(Document(path, text), file_model(), path=path, folder=path.parent, name=_name(path), text=text)
 
 
-def of(document: Mapping[str, Any], *, name: str, below: Steps = (), folder: Path = Path()) -> Scenario:
+def of(
+    document: Mapping[str, Any], *, name: str, below: Steps = (), folder: Path = Path(), nodes: Sequence[NodeSpec] = ()
+) -> Scenario:
     """The scenario that values mean which a file could hold, units and all: `{"title": …, "faults": [{"for": "30s", …}]}`.
 
     It needs no workload. Raises UsageError, one line `argument: …` per problem; what lies below the steps `below`, such
     as `("faults", 0)`, was given as arguments of its own and is named so: `target: …` instead of `faults[0].target: …`.
-    Files that it names lie below `folder`.
+    Files that it names lie below `folder`. It is for a cluster that has these `nodes`, where that is given: a living one may have
+    others than it was laid out with.
     """
     given = Given(document, below)
     text = yaml.safe_dump(_listed(given.value), sort_keys=False, allow_unicode=True)
-    return _examined(given, file_model(needs_workload=False), path=None, folder=folder, name=name, text=text)
+    return _examined(given, file_model(needs_workload=False), path=None, folder=folder, name=name, text=text, nodes=nodes)
 
 
-def _examined(document: Document | Given, model: Any, *, path: Path | None, folder: Path, name: str, text: str) -> Scenario:
+def _examined(
+    document: Document | Given,
+    model: Any,
+    *,
+    path: Path | None,
+    folder: Path,
+    name: str,
+    text: str,
+    nodes: Sequence[NodeSpec] = (),
+) -> Scenario:
     try:
         raw: Any = model.model_validate(document.value)
     except ValidationError as problems:
@@ -113,7 +125,7 @@ def _examined(document: Document | Given, model: Any, *, path: Path | None, fold
         repeat=raw.repeat,
         claims=raw.claim,
     )
-    contradictions = [said(document.place(steps, key), what) for steps, key, what in contradictions_in(scenario, folder)]
+    contradictions = [said(document.place(steps, key), what) for steps, key, what in contradictions_in(scenario, folder, nodes)]
     if contradictions:
         raise refusal(path, contradictions)
     return dataclasses.replace(scenario, workloads=tuple(_with_files(workload, folder) for workload in raw.workload))

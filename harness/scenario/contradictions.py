@@ -34,7 +34,8 @@ _ENDS = {  # the conditions that may be said of each, the one that means its end
 EXAMPLE_OF = {"nodes": "writer", "zones": "zone of writer", "links": "clients"}
 
 
-def contradictions_in(scenario: Scenario, folder: Path) -> Iterator[Contradiction]:
+def contradictions_in(scenario: Scenario, folder: Path, nodes: Sequence[NodeSpec] = ()) -> Iterator[Contradiction]:
+    """What cannot go together; on a cluster that has these nodes, or else those that the topology lays out."""
     plans: Plans = [
         *((("faults", index), fault) for index, fault in enumerate(scenario.faults)),
         *((("changes", index), change) for index, change in enumerate(scenario.changes)),
@@ -47,7 +48,7 @@ def contradictions_in(scenario: Scenario, folder: Path) -> Iterator[Contradictio
             yield (*steps, "at"), False, f"starts when the run is over already (max_runtime is {scenario.max_runtime_s:g}s)"
     yield from _of_order(plans)
     yield from _of_bounds(scenario.expect)
-    yield from _of_topology(scenario, folder)
+    yield from _of_topology(scenario, folder, nodes)
     yield from _of_guards(scenario)
     yield from _of_repeat(scenario)
     yield from _of_claims(scenario)
@@ -195,9 +196,9 @@ def _of_bounds(expect: Sequence[Expectation]) -> Iterator[Contradiction]:
             yield ("expect", bound.metric, among, "during"), False, what
 
 
-def _of_topology(scenario: Scenario, folder: Path) -> Iterator[Contradiction]:
+def _of_topology(scenario: Scenario, folder: Path, nodes: Sequence[NodeSpec]) -> Iterator[Contradiction]:
     topology: Topology = scenario.topology.options
-    specs = _specs(topology)
+    specs = nodes or _specs(topology)
     for index, plan in enumerate(scenario.faults):
         sorts = [sort for method, all_ in ACTS_ON.items() if hasattr(plan.fault, method) for sort in all_]
         if plan.target.sort not in sorts:
@@ -208,15 +209,19 @@ def _of_topology(scenario: Scenario, folder: Path) -> Iterator[Contradiction]:
         never = targets.never_matches(plan.target, specs, topology.zones, topology.endpoint_names, grows=grows)
         if never:
             yield ("faults", index, "target"), False, never
-        unfit = [plan.fault.unfit(spec) for spec in specs if spec.role == "database"] if hasattr(plan.fault, "unfit") else []
-        if unfit and all(unfit):
-            yield ("faults", index, "inject"), False, unfit[0]
+        if hasattr(plan.fault, "unfit"):
+            known = (topology.zones, topology.endpoint_names)
+            lacking = [plan.fault.unfit(one) for one in specs if not targets.never_matches(plan.target, [one], *known)]
+            if lacking and all(lacking):
+                none = f"{plan.kind} cannot act on '{plan.target}': none that it can mean {lacking[0]}"
+                yield ("faults", index, "target"), False, none
         if hasattr(plan.fault, "on_link") and scenario.path_through != "toxiproxy":
             way = f"{plan.kind} acts on the way through Toxiproxy, which no client takes here; write path: toxiproxy"
             yield ("faults", index, "inject"), False, way
     for index, change in enumerate(scenario.changes):
         yield from (
-            (("changes", index, *rest), key, what) for rest, key, what in _of_change(change, scenario.topology.use, topology)
+            (("changes", index, *rest), key, what)
+            for rest, key, what in _of_change(change, scenario.topology.use, topology, specs)
         )
     for index, workload in enumerate(scenario.workloads):
         of_workload = [
@@ -230,11 +235,11 @@ def _of_topology(scenario: Scenario, folder: Path) -> Iterator[Contradiction]:
         yield ("images", family), True, f"no server family called '{family}'{suggestion(family, families)}"
 
 
-def _of_change(plan: ChangePlan, word: str, topology: Topology) -> Iterator[Contradiction]:
+def _of_change(plan: ChangePlan, word: str, topology: Topology, specs: Sequence[NodeSpec]) -> Iterator[Contradiction]:
     """What the topology cannot do, and options that name a database that it has not."""
     if not isinstance(topology, plan.change.needs):
         yield ("change",), False, f"{word} cannot do that: it has no {', '.join(_asked(plan.change.needs))}"
-    databases = [spec.name for spec in _specs(topology) if spec.role == "database"]
+    databases = [spec.name for spec in specs if spec.role == "database"]
     hints = get_type_hints(type(plan.change))
     for option in fields_of(plan.change):
         named = getattr(plan.change, option.name)

@@ -8,8 +8,6 @@ from typing import Any, ClassVar, NamedTuple, Protocol, cast
 
 from harness.recording import Outcome
 from harness.sessions import Driver, Login, Session, driver_of
-from harness.sessions.dynamodb import Dynamodb
-from harness.sessions.postgresql import Postgresql
 
 
 class CacheSession(Protocol):
@@ -53,6 +51,14 @@ class OriginDriver(Driver, Protocol):
 
     def stocked(self, connection: Any) -> int:
         """How many items there are."""
+
+
+class OriginError(Exception):
+    """What an origin's library raised, as its driver tells it."""
+
+    def __init__(self, name: str, refused: bool) -> None:
+        super().__init__(name)
+        self.name, self.refused = name, refused
 
 
 class Origin(NamedTuple):
@@ -103,7 +109,7 @@ class CachedSession(Session):
 class Cached:
     """A cache through its protocol's library, and its origin through that one's; what is final is the origin's."""
 
-    errors: ClassVar[tuple[type[Exception], ...]] = (*Postgresql.errors, *Dynamodb.errors)  # an origin's
+    errors: ClassVar[tuple[type[Exception], ...]] = (OriginError,)
 
     def session(self, login: Login, reconnect_s: float) -> CachedSession:
         return CachedSession(login, reconnect_s)
@@ -119,8 +125,11 @@ class Cached:
     def reading(self, login: Login) -> Iterator[Origin]:
         """Final reads are the origin's alone."""
         driver = driver_of(login["origin"])
-        with driver.reading(login["origin"]) as connection:
-            yield Origin(connection, cast("OriginDriver", driver))
+        try:
+            with driver.reading(login["origin"]) as connection:
+                yield Origin(connection, cast("OriginDriver", driver))
+        except driver.errors as error:
+            raise OriginError(*driver.told(error)) from None
 
     def clear(self, connection: Connections) -> None:
         connection.of_cache.clear(connection.cache)
@@ -130,7 +139,8 @@ class Cached:
         yield from connection.driver.probed(connection.connection)
 
     def told(self, error: Exception) -> tuple[str, bool]:
-        return (Postgresql() if isinstance(error, Postgresql.errors) else Dynamodb()).told(error)
+        assert isinstance(error, OriginError), "one of our errors"
+        return error.name, error.refused
 
     def variables(self, login: Login) -> dict[str, str]:
         found: dict[str, str] = {}

@@ -1,13 +1,9 @@
-"""How do a workload's users talk to a store that speaks DynamoDB's protocol, and what do its errors mean?
-
-`python3 -m harness.sessions.dynamodb HOST PORT`, in a client node, makes the table that probes write to.
-"""
+"""How do a workload's users talk to a store that speaks DynamoDB's protocol, and what do its errors mean?"""
 
 from __future__ import annotations
 
 import http.client
 import json
-import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
@@ -21,7 +17,6 @@ PREFIX = "workload."  # of every table of a workload
 ITEMS = f"{PREFIX}items"
 TIMEOUT_S = 5.0  # of what is asked before and after the load, which has deadlines of its own
 IN_A_BATCH = 25  # as many items as BatchWriteItem takes
-EXISTS = "ResourceInUseException"
 
 
 class StoreError(Exception):
@@ -70,6 +65,8 @@ class Store:
 
 
 def _network(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return "timeout"
     if isinstance(error, http.client.RemoteDisconnected):
         return "connection closed"
     return network_error(str(error).lower())
@@ -91,11 +88,15 @@ class DynamodbSession(Session):
         return (outcome if outcome is Outcome.OK else Outcome.FAILED), error, item["value"]["S"] if item else None
 
     def change(self, key: int, text: str, value: int) -> tuple[Outcome, str]:
-        """Gives an item another value, and notes a number of its own for that in a set of the item's, both or neither."""
+        """Gives an item another value, and notes a number of its own for that in the item, both or neither.
+
+        In a list: a set would hide that a change was made twice.
+        """
         return self._asked(
-            "UpdateItem", TableName=ITEMS, Key={"id": _number(key)}, UpdateExpression="SET #v = :value ADD changes :number",
+            "UpdateItem", TableName=ITEMS, Key={"id": _number(key)},
+            UpdateExpression="SET #v = :value, changes = list_append(if_not_exists(changes, :none), :number)",
             ExpressionAttributeNames={"#v": "value"},
-            ExpressionAttributeValues={":value": {"S": text}, ":number": {"NS": [str(value)]}},
+            ExpressionAttributeValues={":value": {"S": text}, ":none": {"L": []}, ":number": {"L": [_number(value)]}},
         )[:2]  # fmt: skip
 
     def _asked(self, operation: str, **asked: Any) -> tuple[Outcome, str, dict[str, Any]]:
@@ -137,7 +138,7 @@ class Dynamodb:
     def told(self, error: Exception) -> tuple[str, bool]:
         if isinstance(error, StoreError):
             return error.name, error.done is False
-        return network_error(str(error).lower()), False
+        return _network(error), False
 
     def variables(self, login: Login) -> dict[str, str]:
         return {"AWS_ENDPOINT_URL_DYNAMODB": f"http://{login['host']}:{login['port']}", "AWS_DEFAULT_REGION": "us-east-1"}
@@ -156,7 +157,7 @@ class Dynamodb:
     def changed(self, connection: Store) -> Iterator[list[int]]:
         """The number of every change that is there, in pieces."""
         for page in connection.scan(ITEMS, "changes"):
-            yield [int(number) for changes in page for number in changes["NS"]]
+            yield [int(number["N"]) for changes in page for number in changes["L"]]
 
     def stocked(self, connection: Store) -> int:
         """How many items there are."""
@@ -165,20 +166,3 @@ class Dynamodb:
 
 def _number(value: int) -> dict[str, str]:
     return {"N": str(value)}
-
-
-def main(argv: list[str]) -> int:
-    """`HOST PORT`: makes the table that probes write to, where there is none."""
-    host, port = argv
-    store = Store({"host": host, "port": int(port)}, TIMEOUT_S)
-    try:
-        store.ask("CreateTable", **table(PROBED, "value"))
-    except StoreError as error:
-        if error.name != EXISTS:
-            sys.stderr.write(f"{error.name}\n")
-            return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -19,7 +19,8 @@ _FILL = "redis.call('SET',KEYS[1]..redis.call('INCR',KEYS[1]),string.rep('x',ARG
 # A thousand at a time: a server that forgets gigabytes at once answers nobody meanwhile.
 _FREE = (
     "local at='0' repeat local found=redis.call('SCAN',at,'MATCH',KEYS[1]..'*','COUNT',1000) at=found[1] "
-    "if #found[2]>0 then redis.call('UNLINK',unpack(found[2])) end until at=='0'"
+    "if #found[2]>0 then redis.call('UNLINK',unpack(found[2])) end until at=='0' "
+    "return 'ballast is gone'"
 )
 
 
@@ -40,6 +41,7 @@ def memory(port: int, password: str, eviction: Eviction) -> Memory:
         fill=lambda size, pieces: said(*[f'EVAL "{_FILL}" 1 {_BALLAST} {size}'] * pieces),
         full="-OOM" if eviction == "noeviction" else "",
         free=said(f'EVAL "{_FREE}" 1 {_BALLAST}'),
+        freed="ballast is gone",
     )
 
 

@@ -11,13 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from harness.clock import wait_until
-from harness.errors import ClusterError
 from harness.protocols import AddressPlan, Cluster, Command, Endpoint, Greeting, NodeSpec, Paths
 from harness.witnesses import LOOK
 
 NODE, PORT = "dynamodb-az-a", 8000  # the port of Amazon's own local edition
 HEALTH = b"GET /moto-api/ HTTP/1.0\r\n\r\n"
-SERVER, CLIENT = "harness.dynamodb_server", "harness.sessions.dynamodb"
+SERVER = "harness.dynamodb_server"
 
 
 @dataclass(frozen=True)
@@ -61,10 +60,6 @@ class Dynamodb:
         progress("starting the store")
         cluster.nodes[NODE].start()
         wait_until(lambda: self.healthy(cluster) is None, 60, "the store to answer", every_s=0.1)
-        spec = cluster.nodes[NODE].spec
-        made = cluster.client(spec.zone).run("python3", "-m", CLIENT, spec.address, str(PORT))
-        if made.status:
-            raise ClusterError(f"the store could not be given a table: {made.out.strip()[-200:]}")
 
     def healthy(self, cluster: Cluster) -> str | None:
         return None if self.roles(cluster)[NODE] == "primary" else f"{NODE} does not answer"

@@ -360,7 +360,8 @@ class ElasticacheRedis:
                 sentinel(cluster, one, f"SET {NAME} {what} {value}")
 
     def versions(self, cluster: Cluster) -> Mapping[str, str]:
-        server = cluster.nodes["cache-az-a"].run(f"{self.engine}-server", "--version").out
+        one = next(node for node in cluster.nodes.values() if node.spec.role == "database")
+        server = one.run(f"{self.engine}-server", "--version").out
         proxy = cluster.nodes["haproxy-az-a"].run("haproxy", "-v").out
         return {name: (said.strip().splitlines() or ["unknown"])[0] for name, said in ((self.engine, server), ("haproxy", proxy))}
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from datetime import tzinfo
 from functools import cached_property, partial
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from harness import slots
@@ -321,6 +322,8 @@ class ElasticacheRedisCluster:
         for name in names:
             cluster.remove(name)
             self._specs.pop(name, None)
+        if _told(cluster, cluster.zones[0]).exists():  # clients of a new cluster know its nodes by that file alone
+            self._tell_clients(cluster)
 
     def _asked_lately(self, cluster: Cluster, spec: NodeSpec) -> bool:
         """Whether an application's client asks a node still: who is sent on from there goes elsewhere the next time."""
@@ -445,15 +448,18 @@ class ElasticacheRedisCluster:
         for spec in old:
             self._specs.pop(spec.name)
         self._specs.update({spec.name: spec for spec in new})
+        self._tell_clients(cluster)
+        for spec in old:
+            cluster.nodes[spec.name].kill()
+        for spec in old:
+            cluster.remove(spec.name)
+
+    def _tell_clients(self, cluster: Cluster) -> None:
+        """Where clients begin to ask from now on: through a file that they look for."""
         for zone in cluster.zones:
-            file = cluster.folder / "history" / f"members-{zone}.json"
-            fresh = file.with_suffix(".new")
+            fresh = _told(cluster, zone).with_suffix(".new")
             fresh.write_text(json.dumps(self._known_to_clients["seeds"]))
-            fresh.rename(file)
-        for spec in old:
-            cluster.remove(spec.name)
-        for spec in old:
-            cluster.remove(spec.name)
+            fresh.rename(_told(cluster, zone))
 
     # --- members ---
 
@@ -542,6 +548,11 @@ class ElasticacheRedisCluster:
         ]  # fmt: skip
         files = {f"{paths.config}/server.conf": "\n".join(lines) + "\n"}
         return Command((f"{self.engine}-server", f"{paths.config}/server.conf"), files=files)
+
+
+def _told(cluster: Cluster, zone: str) -> Path:
+    """Which nodes the clients of a zone are told of, once they are others than at first."""
+    return cluster.folder / "history" / f"members-{zone}.json"
 
 
 def _moved(told: Mapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ from harness.clock import wait_until
 from harness.probes.contract import Address, Answered
 from harness.probes.dynamodb import Dynamodb as Probes
 from harness.recording import Outcome
-from harness.sessions.dynamodb import Dynamodb, DynamodbSession, StoreError, main
+from harness.sessions.dynamodb import Dynamodb, DynamodbSession, StoreError
 from harness.topologies.dynamodb import SERVER
 
 OK = (Outcome.OK, "")
@@ -30,7 +30,6 @@ def running() -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
     with subprocess.Popen([sys.executable, "-m", SERVER, "127.0.0.1", str(port)]) as process:
         try:
             wait_until(lambda: listens(port), 60, "the store to listen")
-            assert main(["127.0.0.1", str(port)]) == 0
             yield port, process
         finally:
             process.send_signal(signal.SIGCONT)
@@ -69,6 +68,8 @@ def test_a_probe_s_write_is_there_in_the_end_until_it_is_cleared(port: int) -> N
     async def clear() -> None:
         connection = await Probes().connect(Address("127.0.0.1", port))
         await connection.clear()
+        await connection._request("DeleteTable", TableName="probe")
+        await connection.clear()  # somebody who cleared was ended in the middle
         await connection.close()
 
     assert asyncio.run(ask()) == [Answered(Outcome.OK)] * 3
@@ -88,7 +89,10 @@ def test_items_are_looked_up_and_changed_and_every_change_is_noted(port: int) ->
         assert session.look_up(60) == (*OK, None)
         assert session.change(59, "another", 1001) == OK
         assert session.look_up(59) == (*OK, "another")
-        assert [value for piece in driver.changed(store) for value in piece] == [1001]
+        assert session.change(59, "another", 1001) == OK
+        assert session.change(60, "a new one", 1002) == OK
+        noted = sorted(value for piece in driver.changed(store) for value in piece)
+        assert noted == [1001, 1001, 1002], "what is done twice is there twice"
         driver.clear(store)
         outcome, error, found = session.look_up(59)
         assert (outcome, error, found) == (Outcome.FAILED, "ResourceNotFoundException", None)
@@ -113,6 +117,7 @@ def test_what_a_store_was_asked_that_died_is_unknown() -> None:
         asked = asyncio.create_task(connection.write(3))
         await asyncio.sleep(0.1)
         process.kill()
+        process.wait()
         answered = await asked
         assert (answered.outcome, answered.error in ("connection closed", "connection reset")) == (Outcome.UNKNOWN, True)
         assert (await connection.write(4)).outcome is Outcome.FAILED, "it was never sent"

@@ -16,7 +16,7 @@ import urllib3.exceptions
 
 from harness.errors import ClusterError, HarnessError, RuntimeUnavailable
 from harness.runtimes import docker as runtime
-from harness.runtimes.engine import asked, engine
+from harness.runtimes.engine import _frames, asked, engine
 
 
 @contextmanager
@@ -134,3 +134,9 @@ def test_an_engine_that_stays_away_is_given_up_in_the_end(monkeypatch: pytest.Mo
     monkeypatch.setattr(runtime, "remove", Removing(*[ClusterError("the engine is gone")] * 1000))
     with pytest.raises(ClusterError, match="the engine is gone"):
         runtime.abandon("run", lambda line: None, patience_s=0)
+
+
+def test_what_a_command_printed_is_put_together_from_its_frames() -> None:
+    out, err = b"\x01\x00\x00\x00\x00\x00\x00\x06hello\n", b"\x02\x00\x00\x00\x00\x00\x00\x01!"
+    assert b"".join(_frames(out + err + out)) == b"hello\n!hello\n"
+    assert b"".join(_frames(b"")) == b""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -134,3 +135,10 @@ def test_what_cannot_be_varied_is_refused_in_one_line_before_anything_starts(var
         sweeping.sweep(CRASH, vary.split(), times=1, reports=tmp_path, runtime="there is none")
     assert said in str(refused.value)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_sweep_that_an_earlier_version_wrote_is_refused_in_one_line(tmp_path: Path) -> None:
+    old = {**swept(QUICK).as_json(), "vary": "topology.ttl", "settings": []}
+    (tmp_path / "sweep.json").write_text(json.dumps(old))
+    with pytest.raises(UsageError, match="was written by an earlier version, which knew one setting only; sweep again"):
+        sweeping.rewrite(tmp_path)
