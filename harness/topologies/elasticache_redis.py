@@ -181,7 +181,22 @@ class ElasticacheRedis:
         wait_until(lambda: all(talk(cluster, one.spec, PORT, "PING") for one in first), 30, "the primary to answer", every_s=0.02)
         _start([node for node in servers if node not in first])
         progress("waiting for every member to say that it is healthy")
-        _await(lambda: self.healthy(cluster), "every member to be healthy")
+        _await(lambda: self.healthy(cluster) or self._misled(cluster), "every member to be healthy")
+
+    def _misled(self, cluster: Cluster) -> str | None:
+        """Which router leads clients to a replica still: until its first checks are over, it takes every server for a primary."""
+        question = f"AUTH probe {self._secrets['probe']}\r\nINFO replication"
+
+        def leads(router: NodeSpec) -> bool:
+            asked = (talk(cluster, router, WRITER, question) for _ in range(len(self._places)))
+            return all(dict(pairs(said)).get("role") == "master" for said in asked)
+
+        routers = [node.spec for node in cluster.nodes.values() if node.spec.role == "router"]
+        with ThreadPoolExecutor(len(routers)) as pool:
+            led = list(pool.map(leads, routers))
+        return next(
+            (f"{router.name} leads to replicas, too" for router, well in zip(routers, led, strict=True) if not well), None
+        )
 
     def healthy(self, cluster: Cluster) -> str | None:
         """Asks each node and each Sentinel itself."""

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import redis
 
+from harness.clock import wait_until
 from harness.errors import ClusterError
 from harness.faults.fill_memory import FillMemory
 from harness.topologies.elasticache_redis import ElasticacheRedis
@@ -37,7 +38,7 @@ def test_the_memory_is_full_and_has_room_again_afterwards(machine: Any) -> None:
         else:  # a third of all that there is room for
             assert all(machine.ask("SET", f"workload:late:{number}", "x" * 100_000) is True for number in range(40))
             assert witness.look() == witness.expected
-    assert witness.look() == witness.normal
+    wait_until(lambda: witness.look() == witness.normal, 10, "the server to have let go of all of it")
     assert machine.ask("SET", "workload:late", "x" * 1000) is True
     assert machine.ask("EXISTS", "ballast", "ballast1") == 0
 
