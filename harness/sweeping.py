@@ -141,7 +141,7 @@ class Sweep:
             answer = f"{surely} of {self.varied} met {self.rto_s:g} s in every run"
         else:
             false = self.named.false_failovers
-            beside = f", with {false[0]} false failovers in {false[1]} runs" if false else ""
+            beside = f", with {false[0]} false failover{'s' * (false[0] != 1)} in {false[1]} runs" if false else ""
             value = self.named.value if len(self.vary) > 1 else f"{self.varied} = {self.named.value}"
             answer = f"{value} meets {self.rto_s:g} s{beside}"
         return "; ".join([answer, *self.unknown])
