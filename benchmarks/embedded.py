@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 MIB = 2**20
-HEALTHY_WITHIN_S = {"rds-multi-az": 10, "elasticache-redis": 4}
+HEALTHY_WITHIN_S = {"rds-multi-az": 10, "elasticache-redis": 4, "elasticache-redis-cluster": 8}
 SCENARIO = "scenarios/rds_multi_az/writer_crash.yaml"
 
 
