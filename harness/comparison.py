@@ -23,7 +23,7 @@ from harness.reporters import _shown
 from harness.spread import bounds, central, resampled_medians
 from harness.verdict import Measured, Verdict, trusted
 
-MORE_IS_BETTER = ("availability", "window_availability", "user_uptime", "probes_on_time")
+MORE_IS_BETTER = ("availability", "window_availability", "user_uptime", "probes_on_time", "hit_share", "hit_speedup")
 Plain = Mapping[str, Any]
 
 

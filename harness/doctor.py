@@ -60,6 +60,7 @@ def doctor(progress: Callable[[str], None] = lambda line: None) -> Iterator[Exam
     yield from _machine()
     local = _local()
     yield local
+    yield _limits()
     yield from _servers()
     for one in _docker(progress):  # one of the two is enough
         yield replace(one, needed_by="--runtime docker") if local.well and one.needed_by == RUN else one
@@ -99,6 +100,15 @@ def _local() -> Examined:
     return Examined(
         "local runtime", why is None, why or "namespaces, links and packet rules can be made", mend, "--runtime local"
     )
+
+
+def _limits() -> Examined:
+    """Whether local nodes can be kept to a share of the CPU and to some memory."""
+    from harness.namespaces import limits  # noqa: PLC0415 (as the runtime that needs them)
+
+    why = limits.unavailable()
+    needed_by = "a node_type on --runtime local"
+    return Examined("limits of local nodes", why is None, why or "control groups can be made", "run it as root", needed_by)
 
 
 def _servers() -> Iterator[Examined]:

@@ -170,9 +170,10 @@ def lane_of(history: History, endpoint: str, zone: str, lane: str, probes: Opera
 
 
 def _usual_latency(ok: Operations, failing: Operations) -> int:
-    """The p99.9 of the acknowledged probes' latency, in ns, of those with no failing one about; their median if they are few.
+    """The p99.9 of the acknowledged probes' latency, in ns, of those with no failing one about; the p99 of all if they are few.
 
-    So much later than in the kernel may the beginning and the end of an outage show at a probe.
+    So much later than in the kernel may the beginning and the end of an outage show at a probe: the first answers after a
+    pause come all at once, and each of them later than one does usually.
     """
     if not len(ok):
         return 0
@@ -182,7 +183,7 @@ def _usual_latency(ok: Operations, failing: Operations) -> int:
         for index in (np.minimum(after, len(failing) - 1), np.maximum(after - 1, 0)):
             near |= np.abs(failing["started"][index] - ok["started"]) < SECOND_NS
     calm = took[~near]
-    return int(np.percentile(calm, 99.9)) if len(calm) >= ENOUGH else int(np.median(took))
+    return int(np.percentile(calm, 99.9)) if len(calm) >= ENOUGH else int(np.percentile(took, 99))
 
 
 def resolution_s(probes: Operations) -> float | None:

@@ -26,13 +26,15 @@ class Instrument:
     probes' cadence and the p99.9 of their usual latency: `harness calibrate` holds it against outages of known length. A
     scheduled probe without any record counts as late. Of the cores' time at most `stolen_share` may have gone to other machines
     of the same host while was measured: less of it, with the probes on time, was in the pauses between them, and makes what is
-    bound to the cores slower by no more than a third.
+    bound to the cores slower by no more than a third. No process that asks may have taken more than `core_share` of a core while
+    was measured: it has but one, and what it does not manage to send would count against the system.
     """
 
     metrics: ClassVar[Mapping[str, str]] = {"probe_lateness_p99": "s", "probes_on_time": "share", "resolution": "s"}
     late_ms: float = 10
     on_time_share: float = 0.95
     stolen_share: float = 0.25
+    core_share: float = 0.9
 
     def check(self, history: History) -> Finding:
         probes = measured_part(history, history.operations.where(lane="kept").writes)
@@ -69,6 +71,11 @@ class Instrument:
             doubts.append(
                 f"{stolen:.1%} of the cores' time was stolen by other machines of the host, over {self.stolen_share:.0%}"
             )
+        doubts += [
+            f"{process} took {share:.0%} of its core, over {self.core_share:.0%}: it was itself the bottleneck"
+            for process, share in _busy(history).items()
+            if share > self.core_share
+        ]
         if not on_time:
             doubts.append("no write probe on a kept connection was recorded")
         for zone, share in on_time.items():
@@ -106,6 +113,16 @@ def _stolen(history: History) -> float:
     watched = [event for event in history.named("instrument") if begin <= event.at <= end]
     shares = [float(event["steal_share"]) for event in watched if "steal_share" in event.data]
     return float(np.mean(shares)) if shares else 0.0
+
+
+def _busy(history: History) -> Mapping[str, float]:
+    """The mean share of a core that each process took while was measured, where it says so."""
+    begin, end = history.phase("steady") or 0, history.end
+    shares: dict[str, list[float]] = {}
+    for event in history.named("instrument"):
+        if begin <= event.at <= end and "cpu_share" in event.data:
+            shares.setdefault(str(event.data.get("process", "?")), []).append(float(event["cpu_share"]))
+    return {process: float(np.mean(read)) for process, read in sorted(shares.items())}
 
 
 def _values(by: Mapping[str, Measured]) -> list[float]:

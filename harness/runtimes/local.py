@@ -346,7 +346,7 @@ class Local:
 
             cluster._keep = keep
             specs = [*topology.nodes(_addresses(plan)), *client_nodes(plan, topology, self.client_ports)]
-            if why := _lacking(specs):
+            if why := _lacking(specs) or _unlimited(specs):
                 raise RuntimeUnavailable(why)
             self.progress(f"making {len(specs)} nodes in {len(cluster.zones)} zones")
             for spec in specs:
@@ -405,7 +405,15 @@ def unavailable(topology: Topology | None) -> str | None:
         return why
     plan = Plan(SUBNET, topology.zones if topology else ("az-a",))
     copy = dataclasses.replace(topology) if topology else None  # type: ignore[type-var]  # it may remember where it was laid out
-    return _lacking([*(copy.nodes(_addresses(plan)) if copy else ()), NodeSpec("client", "az-a", "client", "client", "", None)])
+    specs = [*(copy.nodes(_addresses(plan)) if copy else ()), NodeSpec("client", "az-a", "client", "client", "", None)]
+    return _lacking(specs) or _unlimited(specs)
+
+
+def _unlimited(specs: Sequence[NodeSpec]) -> str | None:
+    """Why nodes that have limits cannot be given them here; None where they can, or none has any."""
+    limited = [spec.name for spec in specs if spec.limits != Limits()]
+    why = cgroups.unavailable() if limited else None
+    return f"{limited[0]} is to have a limited share of CPU or memory: {why}" if why else None
 
 
 def _lacking(specs: Sequence[NodeSpec]) -> str | None:

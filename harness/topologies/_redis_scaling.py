@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import pairwise
 
-from harness.clock import wait_until
+from harness.clock import SECOND_NS, now_ns, wait_until
 from harness.errors import ClusterError
 from harness.protocols import Cluster, NodeSpec
 from harness.witnesses import LOOK
@@ -139,11 +139,20 @@ def knows_others(cluster: Cluster, one: NodeSpec) -> bool:
 
 
 @contextmanager
-def writes_held(cluster: Cluster, name: str, password: str) -> Iterator[None]:
-    """Lets writes wait at a primary, for some seconds at most: whoever catches up then has all that it ever acknowledged."""
+def writes_held(cluster: Cluster, name: str, password: str) -> Iterator[Callable[[], None]]:
+    """Lets writes wait at a primary, for some seconds at most: whoever catches up then has all that it ever acknowledged.
+
+    What it yields raises ClusterError once they may wait no more.
+    """
+    limit = now_ns() + PAUSED_S * SECOND_NS
+
+    def still() -> None:
+        if now_ns() > limit:
+            raise ClusterError(f"writes wait for {PAUSED_S} s only, and it took longer: what was written since may be lost")
+
     command(cluster, name, password, f"CLIENT PAUSE {PAUSED_S * 1000} WRITE")
     try:
-        yield
+        yield still
     finally:
         if name in cluster.nodes:
             command(cluster, name, password, "CLIENT UNPAUSE")

@@ -45,6 +45,7 @@ class ElasticacheMemcached:
     dead_for_s: float = 0
 
     _specs: dict[str, NodeSpec] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _types: list[str] = field(default_factory=list, init=False, repr=False, compare=False)  # of the nodes that came later
 
     def __post_init__(self) -> None:
         if not 1 <= self.node_count <= NODES_MAX:
@@ -69,6 +70,7 @@ class ElasticacheMemcached:
         return spec
 
     def came(self, name: str, zone: str, address: str, made: Mapping[str, str]) -> NodeSpec:
+        self._types.append(made["type_"])
         return self._node(int(name.removeprefix("mc-")), self.zones, lambda _: address, **made)
 
     def went(self, name: str) -> None:
@@ -143,13 +145,14 @@ class ElasticacheMemcached:
         return [name for name, *_ in there]
 
     def grow(self, cluster: Cluster, count: int, node_type: str) -> Sequence[str]:
+        kind = node_type or (self._types or [self.node_type])[-1]
         taken = [int(node.spec.name.removeprefix("mc-")) for node in _members(cluster)]
         if len(taken) + count > NODES_MAX:
             raise ClusterError(f"{len(taken) + count} nodes; a Memcached cluster has 1 to {NODES_MAX}")
         first, made = max(taken) + 1, []
         try:
             for number in range(first, first + count):
-                node = cluster.add(self._node(number, self.zones, cluster.address, node_type or self.node_type))
+                node = cluster.add(self._node(number, self.zones, cluster.address, kind))
                 made.append(node)
                 node.start()
             for node in made:
@@ -158,6 +161,7 @@ class ElasticacheMemcached:
             for node in made:
                 cluster.remove(node.spec.name)
             raise
+        self._types.append(kind)
         return [node.spec.name for node in made]
 
     def tell(self, cluster: Cluster, nodes: Sequence[str]) -> None:

@@ -83,6 +83,7 @@ class ElasticacheRedis:
     eviction: Eviction = "volatile-lru"
 
     _specs: dict[str, NodeSpec] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _types: list[str] = field(default_factory=list, init=False, repr=False, compare=False)  # that nodes were changed to
     _places: dict[str, tuple[str, str]] = field(default_factory=dict, init=False, repr=False, compare=False)
     _secrets: dict[str, str] = field(
         default_factory=lambda: {user: secrets.token_urlsafe(18) for user in ("admin", "application", "probe")},
@@ -143,6 +144,7 @@ class ElasticacheRedis:
     def came(self, name: str, zone: str, address: str, made: Mapping[str, str]) -> NodeSpec:
         assert self._places[name] == (zone, address), "every address that a database may have is known beforehand"
         self._specs[name] = self._database(name, **made)
+        self._types.append(made["type_"])  # those that come later are as those that came last
         return self._specs[name]
 
     def went(self, name: str) -> None:
@@ -254,7 +256,7 @@ class ElasticacheRedis:
 
     def add_replica(self, cluster: Cluster, zone: str | None) -> str:
         name = self._free_places(cluster, zone)[0]
-        self._add(cluster, [name], cluster.nodes[_primary(self.roles(cluster))].spec.address, self.node_type)
+        self._add(cluster, [name], cluster.nodes[_primary(self.roles(cluster))].spec.address, self._type)
         return name
 
     def remove_replica(self, cluster: Cluster, name: str) -> None:
@@ -277,16 +279,22 @@ class ElasticacheRedis:
             _await(lambda: self.healthy(cluster), f"the new nodes ({', '.join(new)}) to be in sync")
             with (
                 passed_over(cluster, [name for name in old if name != primary], password),
-                writes_held(cluster, primary, password),
+                writes_held(cluster, primary, password) as still_held,
             ):
                 _await(lambda: self._behind(cluster, new, primary), "the new nodes to have everything")
                 fail_over(cluster, primary)
+                still_held()
                 # Sentinels would leave it a primary for 8 s more, and it would take the writes that have waited.
                 command(cluster, primary, password, f"REPLICAOF {self._named(cluster)} {PORT}")
-        except ClusterError:
+        except ClusterError as problem:
+            if self._leads_among(cluster, new):
+                raise ClusterError(
+                    f"{problem}; clients are led to a new node already, so the new nodes and the old ones stay"
+                ) from None
             self._remove(cluster, new)
             forget(cluster, lambda: self._unfit(cluster))
             raise
+        self._types.append(to)
         _await(lambda: self.healthy(cluster), "all to follow the new primary")
         self._remove(cluster, old)
         forget(cluster, lambda: self.healthy(cluster))
@@ -303,19 +311,25 @@ class ElasticacheRedis:
         if len(new) < len(old):
             raise ClusterError(f"a cluster of {len(old)} finds only {len(new)} free places beside the old one")
         head, was = self._places[new[0]][1], cluster.nodes[primary].spec.address
-        told = False
+        told = cut = False
         try:
-            self._add(cluster, new[:1], was, self.node_type)
-            self._add(cluster, new[1:], head, self.node_type)
+            self._add(cluster, new[:1], was, self._type)
+            self._add(cluster, new[1:], head, self._type)
             _await(lambda: self._behind(cluster, new), f"the new cluster ({', '.join(new)}) to have copied everything")
-            with writes_held(cluster, primary, password):
+            with writes_held(cluster, primary, password) as still_held:
                 _await(lambda: self._behind(cluster, new, primary), "the new cluster to have everything")
                 keys = self._compared(cluster, primary, new[0])
+                still_held()
                 command(cluster, new[0], password, "REPLICAOF NO ONE")
                 told = True
                 self._tell(cluster, head)
+                cut = True
                 self._remove(cluster, old)
-        except ClusterError:
+        except ClusterError as problem:
+            if cut:
+                raise ClusterError(
+                    f"{problem}; clients are led to the new cluster already, and of the old one something is left"
+                ) from None
             if told:
                 self._tell(cluster, was)
             self._remove(cluster, new)
@@ -323,6 +337,18 @@ class ElasticacheRedis:
             raise
         _await(lambda: self.healthy(cluster), "the new cluster to be healthy without the old one")
         return keys
+
+    @property
+    def _type(self) -> str:
+        """Of the nodes that there are."""
+        return (self._types or [self.node_type])[-1]
+
+    def _leads_among(self, cluster: Cluster, names: Sequence[str]) -> bool:
+        """Whether one of some nodes is, or may be, whom Sentinels name as primary."""
+        try:
+            return self._named(cluster) in {cluster.nodes[name].spec.address for name in names if name in cluster.nodes}
+        except ClusterError:
+            return True  # nobody says who it is: none of them may be taken away
 
     def _named(self, cluster: Cluster) -> str:
         """The address of whom a Sentinel names as primary."""

@@ -223,11 +223,21 @@ class ElasticacheRedisCluster:
         old.sort(key=lambda spec: spec.name != primary.spec.name)
         new = [self._spec(shard, spec.zone, cluster.address, to) for spec in old]
         self._bring_in(cluster, new, follow=primary.id)
-        self._ask(cluster, new[0], "CLUSTER FAILOVER")
-        wait_until(lambda: self.roles(cluster)[new[0].name] == "primary", 30, f"{new[0].name} to take over")
+        try:
+            self._ask(cluster, new[0], "CLUSTER FAILOVER")
+            wait_until(lambda: self.roles(cluster)[new[0].name] == "primary", 30, f"{new[0].name} to take over")
+        except ClusterError as problem:
+            if self.roles(cluster).get(new[0].name) == "primary":
+                raise
+            self._take_away(cluster, new)
+            raise ClusterError(f"{problem}; the new members were taken away again") from None
         self._await_healthy(cluster, FORMED_WITHIN_S)
         self._take_away(cluster, old)
         self._await_healthy(cluster, FORMED_WITHIN_S)
+        limit = str(node_type(to).maxmemory_mb << 20)
+        for spec in new:
+            if limit not in map(str, (self._ask(cluster, spec, "CONFIG GET maxmemory") or [[]])[0]):
+                raise ClusterError(f"{spec.name} does not say that its memory is that of {to}")
 
     # --- resharding ---
 

@@ -7,10 +7,12 @@ import signal
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
+
 from harness.clock import wait_until
 from harness.errors import ClusterError
-from harness.namespaces import wire
-from harness.protocols import Accident, Cluster, Limits, Node
+from harness.namespaces import limits, wire
+from harness.protocols import Accident, Cluster, Limits, Node, Runtime
 from tests.conformance.conftest import runtime_called
 from tests.conformance.echo import Echo
 from tests.conformance.leftovers import left, outermost
@@ -25,7 +27,9 @@ def test_what_is_done_to_the_processes_of_a_node_is_no_accident(cluster: Cluster
         assert accidents.all() == []
 
 
-def test_a_node_that_runs_out_of_memory_is_an_accident(cluster: Cluster) -> None:
+def test_a_node_that_runs_out_of_memory_is_an_accident(runtime: Runtime, cluster: Cluster) -> None:
+    if runtime.name == "local" and (why := limits.unavailable()):
+        pytest.skip(why)
     client = cluster.client("az-b")
     with cluster.watched() as accidents:
         client.limit(Limits(memory_mb=64))

@@ -18,7 +18,9 @@ from harness.faults.lose_host import LoseHost
 from harness.faults.partition import Partition
 from harness.faults.pause import Pause
 from harness.faults.restart import Restart
-from harness.protocols import Cluster, Group, Limits, Node, NodeSpec, Witness
+from harness.namespaces.limits import unavailable
+from harness.protocols import Cluster, Group, Limits, Node, NodeSpec, Runtime, Witness
+from harness.runtimes.laid_out import MEMBERS
 from tests.conformance.echo import ENDED, PORT, QUESTION, Echo, seen, send_datagram
 
 ZONES = ("az-a", "az-b", "az-c")
@@ -247,6 +249,27 @@ def test_what_a_server_prints_is_in_its_log_and_in_the_report(cluster: Cluster, 
     assert "listening" in (folder / "nodes" / node.spec.name / "server.log").read_text()
 
 
+@pytest.fixture
+def limits(runtime: Runtime) -> None:
+    """A machine whose nodes can be limited, or a skip with the reason."""
+    if runtime.name == "local" and (why := unavailable()):
+        pytest.skip(why)
+
+
+@pytest.mark.usefixtures("limits")
+def test_a_node_that_comes_with_limits_is_kept_to_them(runtime: Runtime, cluster: Cluster, folder: Path) -> None:
+    attached, name = runtime.attach(cluster.run_id, Echo(), folder), "echo-small"
+    spec = NodeSpec(name, "az-a", "client", "other", attached.address("az-a"), None, limits=Limits(cpus=0.2, memory_mb=64))
+    node = attached.add(spec)
+    try:
+        assert node.run("python3", "-c", "bytearray(300 << 20)").status != 0
+        assert float(node.run("python3", "-c", BUSY).out) < 0.4
+    finally:
+        attached.remove(name)
+        (folder / MEMBERS).unlink()
+
+
+@pytest.mark.usefixtures("limits")
 def test_a_memory_limit_is_in_force(cluster: Cluster) -> None:
     node = cluster.nodes["echo-az-b"]
     take = ("python3", "-c", "bytearray(300 << 20)")
@@ -258,12 +281,15 @@ def test_a_memory_limit_is_in_force(cluster: Cluster) -> None:
         node.limit(Limits(memory_mb=4096))
 
 
+BUSY = "import time; wall = time.monotonic()\nwhile time.monotonic() < wall + 1: pass\nprint(time.process_time())"
+
+
+@pytest.mark.usefixtures("limits")
 def test_a_cpu_limit_is_in_force(cluster: Cluster) -> None:
     client = cluster.client("az-c")
-    busy = "import time; wall = time.monotonic()\nwhile time.monotonic() < wall + 1: pass\nprint(time.process_time())"
     client.limit(Limits(cpus=0.2))
     try:
-        used = float(client.run("python3", "-c", busy).out)
+        used = float(client.run("python3", "-c", BUSY).out)
     finally:
         client.limit(Limits(cpus=2))
     assert used < 0.4  # a period's length more, and what it was given before it began

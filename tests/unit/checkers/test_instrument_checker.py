@@ -34,6 +34,17 @@ def test_too_many_late_probes_make_the_run_unknown() -> None:
     assert "only 80.0% of the scheduled probes of az-a started within 10 ms, 95% are needed" in finding.summary
 
 
+@pytest.mark.parametrize(("share", "verdict"), [(0.8, Verdict.PASS), (0.97, Verdict.UNKNOWN)])
+def test_a_load_that_took_all_of_its_core_was_itself_the_bottleneck(share: float, verdict: Verdict) -> None:
+    run = late(0)
+    for second in range(1, 10):
+        run.event(second, "instrument", process="load-az-a", cpu_share=share)
+        run.event(second, "instrument", process="load-az-b", cpu_share=0.2)
+    finding = judged(run)
+    assert finding.verdict is verdict
+    assert ("load-az-a took 97% of its core, over 90%: it was itself the bottleneck" in finding.summary) is (share > 0.9)
+
+
 @pytest.mark.parametrize(("stolen", "verdict"), [(0.2, Verdict.PASS), (0.6, Verdict.UNKNOWN)])
 def test_a_machine_whose_cores_were_elsewhere_cannot_tell(stolen: float, verdict: Verdict) -> None:
     run = late(0)

@@ -17,8 +17,10 @@ from harness.changes.add_replica import AddReplica
 from harness.changes.change_node_type import ChangeNodeType
 from harness.changes.migrate import Migrate
 from harness.changes.remove_replica import RemoveReplica
-from harness.clock import SECOND_NS, now_ns
+from harness.clock import SECOND_NS, now_ns, wait_until
+from harness.errors import ClusterError
 from harness.protocols import Change, Outcome
+from harness.topologies import _redis_scaling, elasticache_redis
 from harness.topologies.elasticache_redis import ElasticacheRedis
 from tests.unit.topologies.machine import Machine, formed
 
@@ -94,6 +96,37 @@ def test_bigger_nodes_take_over_and_nothing_that_was_acknowledged_is_lost(machin
     assert not missing, f"{len(missing)} of {len(acknowledged)}"
     assert len(acknowledged) > 100
     print(f"{(now_ns() - began) / SECOND_NS:.1f} s; {ended.said}")
+
+
+def test_a_change_that_fails_before_the_new_primary_is_there_leaves_the_old_nodes_serving(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(*_: Any) -> None:
+        raise ClusterError("sentinel-az-a did not FAILOVER: NOGOODSLAVE")
+
+    monkeypatch.setattr(elasticache_redis, "fail_over", refuses)
+    with writing(machine) as acknowledged:
+        ended, before, after = carried_out(ChangeNodeType(to="cache.t.medium"), machine)
+    assert (ended.verified, after) == (False, before)
+    assert "NOGOODSLAVE; the cluster is healthy as it was" in ended.said
+    assert machine.writes()
+    assert not set(acknowledged) - set(kept(machine))
+
+
+def test_a_change_that_fails_after_it_keeps_whoever_is_primary(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def moves_and_breaks(*given: Any) -> None:
+        _redis_scaling.fail_over(*given)
+        raise ClusterError("cache-az-a did not REPLICAOF: it said nothing")
+
+    monkeypatch.setattr(elasticache_redis, "fail_over", moves_and_breaks)
+    ended, before, after = carried_out(ChangeNodeType(to="cache.t.medium"), machine)
+    assert "clients are led to a new node already, so the new nodes and the old ones stay" in ended.said
+    assert [role for name, role in after.items() if name not in before].count("primary") == 1
+    assert {*before} < {*after}
+    wait_until(machine.writes, 20, "a write through the router")
+    for name in before:
+        machine.topology.remove_replica(machine, name)  # type: ignore[arg-type]  # it has what a topology asks of a cluster
+    assert machine.topology.healthy(machine) is None  # type: ignore[arg-type]
 
 
 def test_all_data_moves_to_a_new_cluster(machine: Machine) -> None:
