@@ -12,6 +12,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from functools import partial
@@ -292,7 +293,8 @@ class ElasticacheRedis:
                     f"{problem}; clients are led to a new node already, so the new nodes and the old ones stay"
                 ) from None
             self._remove(cluster, new)
-            forget(cluster, lambda: self._unfit(cluster))
+            with suppress(ClusterError):  # what else is missing is told by who asks; this is about why it failed
+                forget(cluster, lambda: self.healthy(cluster))
             raise
         self._types.append(to)
         _await(lambda: self.healthy(cluster), "all to follow the new primary")
@@ -333,7 +335,8 @@ class ElasticacheRedis:
             if told:
                 self._tell(cluster, was)
             self._remove(cluster, new)
-            forget(cluster, lambda: self._unfit(cluster))
+            with suppress(ClusterError):  # what else is missing is told by who asks; this is about why it failed
+                forget(cluster, lambda: self.healthy(cluster))
             raise
         _await(lambda: self.healthy(cluster), "the new cluster to be healthy without the old one")
         return keys
