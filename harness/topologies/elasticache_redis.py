@@ -173,25 +173,39 @@ class ElasticacheRedis:
     # --- forming ---
 
     def form(self, cluster: Cluster, progress: Callable[[str], None]) -> None:
-        """The primary first: a replica that finds nobody tries again only after a second.
+        """The primary first: a replica that finds nobody tries again only after a second. Then one replica after the other: a
 
-        Each Sentinel is told of the others and of the replicas, which it would ask for only every 10 s.
+        primary that is copied right now makes the next one wait for as long. Each Sentinel is told of the others and of the
+        replicas, which it would ask for only every 10 s.
         """
         progress(f"starting {self.engine}")
-        servers = [node for node in cluster.nodes.values() if node.spec.role in ("database", "manager", "router")]
-        first = [node for node in servers if node.spec.made.get("primary") == node.spec.address]
-        _start(first)
-        wait_until(lambda: all(talk(cluster, one.spec, PORT, "PING") for one in first), 30, "the primary to answer", every_s=0.02)
-        _start([node for node in servers if node not in first])
+        databases = [node for node in cluster.nodes.values() if node.spec.role == "database"]
+        databases.sort(key=lambda node: node.spec.made["primary"] != node.spec.address)
+        others = [node for node in cluster.nodes.values() if node.spec.role in ("manager", "router")]
+        with ThreadPoolExecutor(1) as pool:
+            meanwhile = pool.submit(_start, others)
+            for node in databases:
+                node.start()
+                in_place = partial(self._in_place, cluster, node.spec)
+                wait_until(in_place, 30, f"{node.spec.name} to be in its place", every_s=0.02)
+            meanwhile.result()
         progress("waiting for every member to say that it is healthy")
         _await(lambda: self.healthy(cluster) or self._misled(cluster), "every member to be healthy")
+
+    def _in_place(self, cluster: Cluster, spec: NodeSpec) -> bool:
+        """Whether a server is the primary, or has copied its data."""
+        said = dict(pairs(talk(cluster, spec, PORT, f"AUTH probe {self._secrets['probe']}\r\nINFO replication")))
+        return said.get("role") == "master" or (said.get("master_link_status"), said.get("master_sync_in_progress")) == (
+            "up",
+            "0",
+        )
 
     def _misled(self, cluster: Cluster) -> str | None:
         """Which router leads clients to a replica still: until its first checks are over, it takes every server for a primary."""
         question = f"AUTH probe {self._secrets['probe']}\r\nINFO replication"
 
         def leads(router: NodeSpec) -> bool:
-            asked = (talk(cluster, router, WRITER, question) for _ in range(len(self._places)))
+            asked = (talk(cluster, router, WRITER, question) for _ in range(2 + self.replicas))
             return all(dict(pairs(said)).get("role") == "master" for said in asked)
 
         routers = [node.spec for node in cluster.nodes.values() if node.spec.role == "router"]

@@ -124,6 +124,7 @@ def test_a_change_that_fails_after_it_keeps_whoever_is_primary(machine: Machine,
     assert [role for name, role in after.items() if name not in before].count("primary") == 1
     assert {*before} < {*after}
     wait_until(machine.writes, 20, "a write through the router")
+    wait_until(lambda: machine.topology.healthy(machine) is None, 60, "all to follow the new primary")  # type: ignore[arg-type]
     for name in before:
         machine.topology.remove_replica(machine, name)  # type: ignore[arg-type]  # it has what a topology asks of a cluster
     assert machine.topology.healthy(machine) is None  # type: ignore[arg-type]
