@@ -33,7 +33,10 @@ LEGEND = (
     ("not run", "scenarios test it, and none of them has been run"),
     ("not tested", "no scenario tests it"),
 )
-COMPARED = "Seconds that others have published are quoted for comparison: they are of other machines, and no bound here."
+COMPARED = (
+    "Seconds that others have published are quoted for comparison: they are of other machines, and no bound here. Dates lead to the"
+    " runs' reports, which lie beside this table where it was written, and are not kept with it elsewhere."
+)
 
 
 @dataclass(frozen=True)
