@@ -34,8 +34,8 @@ LEGEND = (
     ("not tested", "no scenario tests it"),
 )
 COMPARED = (
-    "Seconds that others have published are quoted for comparison: they are of other machines, and no bound here. Dates lead to the"
-    " runs' reports, which lie beside this table where it was written, and are not kept with it elsewhere."
+    "Seconds that others have published are quoted for comparison: they are of other machines, and no bound here. Dates lead to"
+    " the runs' reports, which lie beside this table where it was written, and are not kept with it elsewhere."
 )
 
 
