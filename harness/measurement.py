@@ -6,6 +6,7 @@ is there before and stays there after: it may have been made for this one measur
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -263,7 +264,9 @@ def told_layout(scenario: Scenario, cluster: Cluster, gone: Sequence[NodeSpec] =
 
 
 def told_node(spec: NodeSpec) -> dict[str, Any]:
-    kept = {"shard": spec.shard} if spec.shard else {}
+    kept: dict[str, Any] = {"shard": spec.shard} if spec.shard else {}
+    if limits := {name: value for name, value in dataclasses.asdict(spec.limits).items() if value is not None}:
+        kept["limits"] = limits
     return {"name": spec.name, "zone": spec.zone, "role": spec.role, "server": spec.server, **kept}
 
 
