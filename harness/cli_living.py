@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -313,8 +314,13 @@ def _measure(cluster: str | None, name: str, title: str, acts: Mapping[str, Any]
     made = registry.find("topologies", one.topology)(**one.options)
     topology = {"use": one.topology, **scenario.as_written(made)}
     document = {"title": f"{one.name}: {title}", "topology": topology, "steady_state": {"for": "2s"}, **acts}
-    nodes = [node.spec for node in one.attach()[1].nodes.values()]  # some may have come since, and some gone
-    asked = scenario.of(document, name=f"{one.name}/{name}", below=(next(iter(acts)), 0), nodes=nodes)
+    made_of = partial(scenario.of, document, name=f"{one.name}/{name}", below=(next(iter(acts)), 0))
+    try:
+        nodes = [node.spec for node in one.attach()[1].nodes.values()]  # some may have come since, and some gone
+    except HarnessError:
+        made_of()  # what is wrong with what was asked for is said first
+        raise
+    asked = made_of(nodes=nodes)
     with live.shown() as show:
         ended = runner.measure(asked, one, reports=reports, seed=seed, progress=show.progress, during=show.during)
     say(ended.folder)
