@@ -43,7 +43,7 @@ class Chart:
     LEFT: ClassVar[int] = 60
 
     points: tuple[tuple[float, float, str], ...]
-    medians: tuple[tuple[float, float, float, str], ...]  # x from, x to, y, in words
+    medians: tuple[tuple[float, float, float, float, str], ...]  # x from, x to, y, y of the words above all points, in words
     labels: tuple[tuple[float, tuple[str, ...]], ...]  # x, a line for each setting
     ticks: tuple[tuple[float, str], ...]
     bars: tuple[tuple[float, float, float, float, str], ...]  # x, y, width, height, in words
@@ -85,10 +85,12 @@ def chart(found: Sweep) -> Chart:
     for place, one in enumerate(found.settings):
         middle = Chart.LEFT + step * (place + 0.5)
         labels.append((round(middle, 1), tuple(one.value.split(", "))))
-        points += _points(one, middle, step, y)
+        own = _points(one, middle, step, y)
+        points += own
         if one.spread:
-            said = f"median {_shown.number(one.spread.median, 's')}"
-            medians.append((round(middle - step / 4, 1), round(middle + step / 4, 1), y(one.spread.median), said))
+            above = min(at for _, at, _ in own) - 10
+            said = _shown.number(one.spread.median, "s")
+            medians.append((round(middle - step / 4, 1), round(middle + step / 4, 1), y(one.spread.median), above, said))
         if false := one.false_failovers:
             tall = round(Chart.BARS * false[0] / false[1], 1)
             wide = min(60.0, step / 2)
