@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.resharding import spread
 from harness import runner, scenario
 from harness.verdict import Verdict
 
@@ -28,10 +29,6 @@ def measured(findings: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """What the checker of caches found, in seconds."""
     (of_cache,) = [finding["measured"] for finding in findings if finding["checker"] == "cache"]
     return {name: of_cache[name]["value"] for name in ("hit_p50", "hit_p99", "origin_p50", "origin_p99")}
-
-
-def spread(values: Sequence[float], form: str) -> str:
-    return f"{form.format(statistics.median(values))} ({form.format(min(values))} … {form.format(max(values))})"
 
 
 def main() -> None:

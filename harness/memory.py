@@ -5,8 +5,6 @@ Asked from the node's own zone, in the server's words (`Memory` of the node's de
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from harness.protocols import Cluster, Node
 from harness.witnesses import LOOK
 
@@ -25,12 +23,11 @@ def share(cluster: Cluster, node: Node) -> float | None:
     return memory.share(talk(cluster, node, memory.used)) if memory else None
 
 
-def filled(cluster: Cluster) -> Sequence[Node]:
-    """The nodes that may hold what was filled into one of them: replicas do, too, and may be primaries by now."""
-    return [node for node in cluster.nodes.values() if node.spec.memory and node.running()]
-
-
 def free(cluster: Cluster) -> bool:
-    """Takes away whatever was filled in, wherever it is by now; whether a primary said that it is gone. Replicas follow it."""
-    said = [(node.spec.memory, talk(cluster, node, node.spec.memory.free)) for node in filled(cluster) if node.spec.memory]
+    """Takes away whatever was filled in; whether a server said that it is gone.
+
+    Every node is asked: replicas hold it, too, and may be primaries by now. Those that are not refuse, and follow theirs.
+    """
+    asked = [(node, node.spec.memory) for node in cluster.nodes.values() if node.spec.memory and node.running()]
+    said = [(memory, talk(cluster, node, memory.free)) for node, memory in asked if memory]
     return any(memory.freed in answer for memory, answer in said)
