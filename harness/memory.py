@@ -29,5 +29,5 @@ def free(cluster: Cluster) -> bool:
     Every node is asked: replicas hold it, too, and may be primaries by now. Those that are not refuse, and follow theirs.
     """
     asked = [(node, node.spec.memory) for node in cluster.nodes.values() if node.spec.memory and node.running()]
-    said = [(memory, talk(cluster, node, memory.free)) for node, memory in asked if memory]
+    said = [(memory, talk(cluster, node, memory.free)) for node, memory in asked]
     return any(memory.freed in answer for memory, answer in said)
