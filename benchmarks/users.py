@@ -154,17 +154,27 @@ def measured(environment: Environment, for_s: float) -> Counter[str]:
     return Counter(operations=stats.num_requests - asked, failed=stats.num_failures - failed, cpu_s=cpu_s, lasted_s=lasted_s)  # type: ignore[arg-type]  # it counts seconds, too
 
 
+class Silent(Recorder):
+    """Keeps nothing."""
+
+    def begin(self, *_: Any, **__: Any) -> int:
+        return 0
+
+    def end(self, *_: Any, **__: Any) -> None: ...
+
+    def payload(self, _: object) -> int:
+        return 0
+
+
 def switched(environment: Environment, recorder: Recorder) -> dict[str, Counter[str]]:
     """By turns, since a machine that does other things changes by the second."""
-    spare = recorder.begin(0, 0, 0, 0, 0, 0)
-    nothing = {"begin": lambda *_: spare, "end": lambda *_: None, "payload": lambda _: 0}
-    found: dict[str, Counter[str]] = {"recorded": Counter(), "unrecorded": Counter()}
+    ways: dict[str, type[Recorder]] = {"recorded": Recorder, "unrecorded": Silent}
+    found: dict[str, Counter[str]] = {way: Counter() for way in ways}
     for _ in range(round(SWITCHED_S / TURN_S / 2)):
-        found["recorded"].update(measured(environment, TURN_S))
-        vars(recorder).update(nothing)
-        found["unrecorded"].update(measured(environment, TURN_S))
-        for name in nothing:
-            delattr(recorder, name)
+        for way, kind in ways.items():
+            recorder.__class__ = kind
+            found[way].update(measured(environment, TURN_S))
+    recorder.__class__ = Recorder
     return found
 
 

@@ -59,7 +59,9 @@ def write(folder: Path) -> None:
     if raw and not (folder / OPERATIONS).exists():
         whole = history.read(folder)
         _write_operations(folder / OPERATIONS, whole.operations, whole.payloads, whole.notes)
-    _delete(path for recording in raw for path in (recording, recording.with_suffix(".names")))
+    _delete(
+        path for recording in raw for path in (recording, recording.with_suffix(".names"), recording.with_suffix(".payloads"))
+    )
     finals = sorted(folder.glob("final-*.jsonl"))
     if finals and not (folder / FINAL_READS).exists():
         _write_final_reads(folder / FINAL_READS, _read_final_lines(folder))

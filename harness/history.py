@@ -6,7 +6,7 @@ as one columnar file. Judging reads nothing else. All times that leave this modu
 nanoseconds since the run's origin.
 
     history/events.jsonl            the first event, `run`, carries scenario, plan and origin
-    history/<process>.ops, .names   raw recordings (see recording.py)
+    history/<process>.ops, .names, .payloads   raw recordings (see recording.py)
     history/<process>.events        what a client node's process noted: role readings, lateness
     history/final-<node>.jsonl      the final reads of that node
     history/operations.parquet      all operations, once archived (then without the raw files)
@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.errors import UsageError
-from harness.recording import HEADER, MAGIC, NOTHING, RECORD_BYTES, Outcome, read_lines
+from harness.recording import HEADER, MAGIC, NOTHING, RECORD_BYTES, Outcome, read_lines, whole_lines
 
 __all__ = ["NOTHING", "Event", "FaultRecord", "FinalReads", "History", "Operations", "Outcome", "Witnessed", "read"]
 
@@ -378,9 +378,10 @@ def read(folder: Path) -> History:
 
 
 def _lines(path: Path, notes: list[str]) -> list[dict[str, Any]]:
-    """The whole JSON lines of a file that may be missing."""
-    found = list(read_lines(path))
-    left_out = len(path.read_bytes().splitlines()) - len(found) if path.exists() else 0
+    """The whole JSON lines of a file that may be missing, or that goes on in zeros since nobody closed it."""
+    lines = path.read_bytes().rstrip(b"\0").splitlines(keepends=True) if path.exists() else []
+    found = list(whole_lines(lines))
+    left_out = len(lines) - len(found)
     if left_out:
         notes.append(f"{path.name}: cut off or damaged; lines left out: {left_out}")
     return found
@@ -398,8 +399,8 @@ def _read_recordings(folder: Path, origin: int, notes: list[str]) -> tuple[Opera
             continue
         if (path.stat().st_size - HEADER.size) % RECORD_BYTES:
             notes.append(f"{path.name}: cut off within a record; {len(raw)} whole ones were read")
-        local, process, zone, values = _read_names(path, _lines(path.with_suffix(".names"), notes))
-        if values:
+        local, process, zone = _read_names(path, _lines(path.with_suffix(".names"), notes))
+        if values := {line["payload"]: line["value"] for line in _lines(path.with_suffix(".payloads"), notes)}:
             payloads[process] = values
         tables.append(_translate(raw, local, process, zone, words))
     return _assemble(tables, words, origin), payloads
@@ -433,18 +434,15 @@ def names_of(path: Path) -> dict[str, dict[int, str]]:
     return _read_names(path, read_lines(path))[0]
 
 
-def _read_names(path: Path, lines: Iterable[Mapping[str, Any]]) -> tuple[dict[str, dict[int, str]], str, str, dict[int, Any]]:
+def _read_names(path: Path, lines: Iterable[Mapping[str, Any]]) -> tuple[dict[str, dict[int, str]], str, str]:
     local: dict[str, dict[int, str]] = {}
-    payloads: dict[int, Any] = {}
     process, zone = path.stem, ""
     for line in lines:
         if "process" in line:
             process, zone = line["process"], line["zone"]
-        elif "payload" in line:
-            payloads[int(line["payload"])] = line["value"]
         elif "column" in line:
             local.setdefault(line["column"], {})[int(line["id"])] = line["name"]
-    return local, process, zone, payloads
+    return local, process, zone
 
 
 def _translate(

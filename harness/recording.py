@@ -7,6 +7,8 @@ owns the pages, so only the machine's own loss can take them.
 
 Beginning and ending are one write each, whose last field is the one that makes it count: `begun`, and when it `ended`.
 
+What one number does not say of an operation is mapped memory, too: a line of JSON, whole before the record that refers to it.
+
 A record is lost when the disk is full. The room for records is taken before they are, since a page that the disk has no
 room for would end the process by SIGBUS; and what could not be written is not passed over: `check` raises.
 
@@ -15,7 +17,6 @@ This module needs nothing but the standard library, since it runs in client node
 
 from __future__ import annotations
 
-import errno
 import json
 import mmap
 import os
@@ -34,7 +35,7 @@ BEGIN = struct.Struct("<qqqqIIHBBB")  # key, value, intended, started | client, 
 END = struct.Struct("<HBq")  # error, outcome, ended
 ANSWERED = struct.Struct("<q")
 RECORD_BYTES = BEGIN.size + END.size + ANSWERED.size
-GROWTH = 16_384  # records added to the file at a time: 1 MiB
+GROWTH_BYTES = 1 << 20  # added to a file at a time: 16,384 records
 NOTHING = -1  # a key, value, time or answer that there is not
 VALUES_PER_PROCESS = 1 << 40  # each process numbers its writes from a base of its own, so that no two are equal
 OBSERVE = "observe.jsonl"  # in a history's folder: nodes that come and go while it is recorded
@@ -61,8 +62,38 @@ class Outcome(IntEnum):
     NOT_SENT = 3
 
 
+class _Room:
+    """A mapped file that grows by GROWTH_BYTES; `map` is always the same object, and ends at `size`.
+
+    Its room is taken by writing zeros: pages that are there already cost the load a quarter of those that the file system
+    must find at their first use, one by one (benchmarks.scale). Raises OSError when there is none.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.size = path, 0
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
+        self._take()
+        self.map = mmap.mmap(self._file, 0)
+
+    def _take(self) -> None:
+        zeros = memoryview(bytes(GROWTH_BYTES))
+        while zeros:
+            zeros = zeros[os.pwrite(self._file, zeros, self.size + GROWTH_BYTES - len(zeros)) :]
+        self.size += GROWTH_BYTES
+
+    def grow(self) -> None:
+        self._take()
+        self.map.resize(self.size)
+
+    def close(self, used: int) -> None:
+        """Cuts the file to what of it is used."""
+        self.map.close()
+        os.ftruncate(self._file, used)
+        os.close(self._file)
+
+
 class Recorder:
-    """Writes one process's operations to `<folder>/<process>.ops` and its names beside it.
+    """Writes one process's operations to `<folder>/<process>.ops`, its names and its payloads beside it.
 
     `process` names the file; `zone` is the client's. Times are nanoseconds of CLOCK_MONOTONIC.
     Not thread-safe: one event loop (or gevent hub) owns a recorder. Raises DiskError for what cannot be recorded; the
@@ -71,34 +102,36 @@ class Recorder:
 
     def __init__(self, folder: Path, process: str, zone: str) -> None:
         self._path = folder / f"{process}.ops"
-        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
         self._lost: DiskError | None = None
-        self._next = self._size = HEADER.size  # where the next record goes, and where the file ends
-        self._take_room()
-        self._map = mmap.mmap(self._file, 0)
+        self._room = self._taken(self._path)
+        self._map, self._size = self._room.map, self._room.size
+        self._next = HEADER.size  # where the next record goes
         self._names: dict[tuple[str, str], int] = {}
         self._counts: dict[str, int] = {}
         self._names_file = open(self._path.with_suffix(".names"), "ab", buffering=0)  # noqa: SIM115 (closed in close)
-        self._payloads = 0
+        self._payload_room: _Room | None = None  # few workloads need one
+        self._payloads = self._payloads_end = 0
         self._note(_encoded({"process": process, "zone": zone}))
         self.name("error", "")  # 0 stands for none
         HEADER.pack_into(self._map, 0, MAGIC, RECORD_BYTES, os.getpid())
 
-    def _take_room(self) -> None:
-        size = self._size + GROWTH * RECORD_BYTES
+    def _taken(self, path: Path) -> _Room:
         try:
-            try:
-                os.posix_fallocate(self._file, 0, size)
-            except OSError as problem:
-                if problem.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
-                    raise
-                os.ftruncate(self._file, size)  # a file system that takes no room beforehand
+            return _Room(path)
+        except FileExistsError:
+            raise
         except OSError as problem:
-            raise self._refused(problem) from None
-        self._size = size
+            raise self._refused(path, problem) from None
 
-    def _refused(self, problem: OSError) -> DiskError:
-        self._lost = DiskError(self._path, problem)
+    def _grow(self, room: _Room) -> int:
+        try:
+            room.grow()
+        except OSError as problem:
+            raise self._refused(room.path, problem) from None
+        return room.size
+
+    def _refused(self, path: Path, problem: OSError) -> DiskError:
+        self._lost = DiskError(path, problem)
         return self._lost
 
     def check(self) -> None:
@@ -112,7 +145,7 @@ class Recorder:
             while rest:
                 rest = rest[self._names_file.write(rest) :]
         except OSError as problem:
-            raise self._refused(problem) from None
+            raise self._refused(self._path.with_suffix(".names"), problem) from None
 
     def name(self, column: str, text: str) -> int:
         """The number that stands for `text` in `column`: lane, kind, endpoint or error."""
@@ -126,8 +159,16 @@ class Recorder:
 
     def payload(self, value: object) -> int:
         """Keeps what one number does not say; returns its reference, from 1."""
+        if self._payload_room is None:
+            self._payload_room = self._taken(self._path.with_suffix(".payloads"))
+        room, begins = self._payload_room, self._payloads_end
+        line = f'{{"payload": {self._payloads + 1}, "value": {_encoded(value)}}}\n'.encode()
+        ends = begins + len(line)
+        while ends > room.size:
+            self._grow(room)
+        room.map[begins:ends] = line
+        self._payloads_end = ends
         self._payloads += 1
-        self._note(f'{{"payload": {self._payloads}, "value": {_encoded(value)}}}')
         return self._payloads
 
     def begin(  # noqa: PLR0917 (by position they cost a tenth less, of a load that has thousands of them a second)
@@ -145,8 +186,7 @@ class Recorder:
         """Reserves a record, as unknown, before the operation is sent; returns its place."""
         at = self._next
         if at == self._size:
-            self._take_room()
-            self._map.resize(self._size)
+            self._size = self._grow(self._room)
         self._next = at + RECORD_BYTES
         _begin(self._map, at, key, value, intended, started, client, payload, endpoint, lane, kind, True)
         return at
@@ -172,11 +212,11 @@ class Recorder:
         self.end(at, Outcome.NOT_SENT, ended, error)
 
     def close(self) -> None:
-        """Cuts the file to its records. Not needed for a readable file."""
-        self._map.close()
-        os.ftruncate(self._file, self._next)
-        os.close(self._file)
+        """Cuts the files to what they hold. Not needed for readable files."""
+        self._room.close(self._next)
         self._names_file.close()
+        if self._payload_room:
+            self._payload_room.close(self._payloads_end)
 
 
 class Notes:

@@ -148,8 +148,9 @@ def _spans(spans: Iterable[series.Span]) -> list[tuple[str, float, float]]:
 
 
 def _numbers(row: Sequence[float]) -> list[float | None]:
-    """Short numbers for the page: four digits are more than a pixel shows."""
-    return [float(f"{value:.4g}") if math.isfinite(value) else None for value in row]
+    """Short numbers for the page: four digits are more than a pixel shows, and whole ones need no fraction."""
+    rounded = (float(f"{value:.4g}") if math.isfinite(value) else None for value in row)
+    return [int(value) if value is not None and value.is_integer() else value for value in rounded]
 
 
 @dataclass(frozen=True)

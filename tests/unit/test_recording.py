@@ -12,8 +12,22 @@ from pathlib import Path
 import pytest
 
 from harness.errors import DiskError
-from harness.history import names_of, read_recording
-from harness.recording import BEGIN, END, GROWTH, HEADER, LATE_OK, NOTHING, RECORD_BYTES, Notes, Outcome, Recorder, read_lines
+from harness.history import names_of, read, read_recording
+from harness.recording import (
+    BEGIN,
+    END,
+    GROWTH_BYTES,
+    HEADER,
+    LATE_OK,
+    NOTHING,
+    RECORD_BYTES,
+    Notes,
+    Outcome,
+    Recorder,
+    read_lines,
+)
+
+ROOM = (GROWTH_BYTES - HEADER.size) // RECORD_BYTES  # records in a file before it grows
 
 
 def record(recorder: Recorder, value: int, outcome: Outcome | None = Outcome.OK) -> int:
@@ -78,18 +92,18 @@ def test_what_was_not_sent_has_no_start(tmp_path: Path) -> None:
 
 def test_a_recording_grows_beyond_its_first_extent(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path, "load-1", "az-a")
-    for value in range(GROWTH + 5):
+    for value in range(ROOM + 5):
         record(recorder, value)
     recorder.close()
     rows = read_recording(tmp_path / "load-1.ops")
-    assert rows["value"].tolist() == list(range(GROWTH + 5))
-    assert (tmp_path / "load-1.ops").stat().st_size == HEADER.size + (GROWTH + 5) * RECORD_BYTES
+    assert rows["value"].tolist() == list(range(ROOM + 5))
+    assert (tmp_path / "load-1.ops").stat().st_size == HEADER.size + (ROOM + 5) * RECORD_BYTES
 
 
 def test_a_file_that_was_never_closed_holds_only_what_was_recorded(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path, "load-1", "az-a")
     record(recorder, 1)
-    assert (tmp_path / "load-1.ops").stat().st_size == HEADER.size + GROWTH * RECORD_BYTES
+    assert (tmp_path / "load-1.ops").stat().st_size == GROWTH_BYTES
     assert len(read_recording(tmp_path / "load-1.ops")) == 1
     recorder.close()
 
@@ -122,7 +136,8 @@ from pathlib import Path
 from harness.recording import Outcome, Recorder
 recorder = Recorder(Path(sys.argv[1]), "load-1", "az-a")
 for value in range(1000):
-    at = recorder.begin(0, 0, 0, client=0, intended=value, started=value, value=value)
+    reference = recorder.payload({"of": value})
+    at = recorder.begin(0, 0, 0, client=0, intended=value, started=value, value=value, payload=reference)
     recorder.end(at, Outcome.OK, value + 1)
 recorder.begin(0, 0, 0, client=0, intended=1000, started=1000, value=1000)
 print("recorded", flush=True)
@@ -138,6 +153,20 @@ sys.stdin.read()
     rows = read_recording(tmp_path / "load-1.ops")
     assert rows["value"].tolist() == list(range(1001))
     assert rows["ended"].tolist() == [*range(1, 1001), NOTHING]
+    Notes(tmp_path / "events.jsonl").write("run", 0)
+    whole = read(tmp_path)
+    assert whole.payloads == {"load-1": {value + 1: {"of": value} for value in range(1000)}}
+    assert not whole.notes
+
+
+def test_payloads_grow_beyond_the_first_extent_and_are_cut_to_what_they_hold(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path, "load-1", "az-a")
+    long = "x" * (GROWTH_BYTES // 2)
+    assert [recorder.payload([long, number]) for number in range(5)] == [1, 2, 3, 4, 5]
+    recorder.close()
+    Notes(tmp_path / "events.jsonl").write("run", 0)
+    assert read(tmp_path).payloads == {"load-1": {number + 1: [long, number] for number in range(5)}}
+    assert (tmp_path / "load-1.payloads").stat().st_size < 3 * GROWTH_BYTES
 
 
 def test_a_line_that_was_cut_off_is_passed_over(tmp_path: Path) -> None:
@@ -166,12 +195,12 @@ RECORD_UNTIL_REFUSED = """
 import resource, sys
 from pathlib import Path
 from harness.errors import DiskError
-from harness.recording import GROWTH, Recorder
+from harness.recording import GROWTH_BYTES, Recorder
 folder, limit = Path(sys.argv[1]), int(sys.argv[2])
 recorder = Recorder(folder, "load-1", "az-a")
 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 try:
-    for value in range(3 * GROWTH):
+    for value in range(3 * GROWTH_BYTES // 64):
         at = recorder.begin(0, 0, 0, client=1, intended=value, started=value, value=value)
         recorder.end(at, 1, value + 1)
 except DiskError as refused:
@@ -186,23 +215,23 @@ except DiskError as refused:
 def test_room_for_records_is_taken_before_they_are_written(tmp_path: Path) -> None:
     """Else a record would be written into a page that a full disk has no room for, and the process would die of it."""
     recorder = Recorder(tmp_path, "load-1", "az-a")
-    for value in range(GROWTH + 1):
+    for value in range(ROOM + 1):
         record(recorder, value)
-        if value in (0, GROWTH):
+        if value in (0, ROOM):
             file = (tmp_path / "load-1.ops").stat()
-            assert file.st_blocks * 512 >= file.st_size >= HEADER.size + GROWTH * RECORD_BYTES
+            assert file.st_blocks * 512 >= file.st_size >= GROWTH_BYTES
     recorder.close()
 
 
 def test_a_full_disk_ends_the_recording_in_one_line_and_loses_nothing_before(tmp_path: Path) -> None:
-    limit = HEADER.size + GROWTH * RECORD_BYTES + 1000
+    limit = GROWTH_BYTES + 1000
     command = [sys.executable, "-c", RECORD_UNTIL_REFUSED, str(tmp_path), str(limit)]
     ran = subprocess.run(command, capture_output=True, text=True, check=True)
     refused, again = ran.stdout.splitlines()
     said = f"{tmp_path}/load-1.ops cannot be written: File too large; make room there, and run it again"
-    assert (refused, again) == (f"{GROWTH} {said}", said)
+    assert (refused, again) == (f"{ROOM} {said}", said)
     rows = read_recording(tmp_path / "load-1.ops")
-    assert list(rows["value"]) == list(range(GROWTH))
+    assert list(rows["value"]) == list(range(ROOM))
 
 
 def test_a_lost_note_raises_nothing_where_it_is_written_but_is_not_passed_over(tmp_path: Path) -> None:
