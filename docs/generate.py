@@ -131,6 +131,7 @@ METRICS = {
     "origin_p50": "median time that a read of the origin itself took, from its start",
     "origin_p99": "99th percentile of the same",
     "hit_speedup": "how many times longer the median read of the origin took than the median hit",
+    "begun_anew": "how often a resharding had to begin anew, since a member failed while data was on its way",
     "remapped_share": "share of the keys that clients look for on another node after a change",
     "user_uptime": "share of users' time that followed an operation acknowledged in time; `by` has the worst stretches",
     "write_p50": "median latency of acknowledged writes, from their intended start",

@@ -15,10 +15,11 @@ CLUSTER_IS_HEALTHY = "cluster is healthy"
 FAULT_IS_HEALED = "is healed"
 FAULT_IS_INJECTED = "is injected"
 CHANGE_IS_DONE = "is done"
+CHANGE_IS_HALF_WAY = "is half way"
 
 OF_CLUSTER = (NEW_WRITER_IS_STABLE, WRITER_IS_STABLE, CLUSTER_IS_HEALTHY)
 OF_FAULT = (FAULT_IS_HEALED, FAULT_IS_INJECTED)
-OF_CHANGE = (CHANGE_IS_DONE,)
+OF_CHANGE = (CHANGE_IS_DONE, CHANGE_IS_HALF_WAY)
 _OF_ID = (*OF_FAULT, *OF_CHANGE)
 
 ID = r"[A-Za-z0-9][A-Za-z0-9_-]*"
@@ -31,7 +32,7 @@ class Condition:
     """Something that comes true while a run goes on; `kind` is one of this module's words.
 
     `of` is the id of the fault that the kinds `is healed` and `is injected` are about, or of the change that `is done`
-    is about, else None.
+    and `is half way` are about, else None.
     """
 
     kind: str

@@ -30,6 +30,7 @@ BEGIN_WITHIN_S = 5.0  # an effect that nobody has seen by then counts as none
 AFTER_WITHIN_S = 60.0  # a server that was started again may take this long to answer
 LOOK_S = 1.0  # how long a look at a fault that answers nothing takes at most
 POLL_S = 0.1
+HALF = 0.5
 _STAGE = {conditions.FAULT_IS_INJECTED: "injected", conditions.FAULT_IS_HEALED: "healed", conditions.CHANGE_IS_DONE: "done"}
 
 
@@ -240,6 +241,8 @@ class Nemesis:
         true = condition()
         if not true and self._is(of, "failed"):
             raise ClusterError(f"waited for {of}, which failed")
+        if not true and self._is(of, "done"):
+            raise ClusterError(f"waited for {of} to be half way, which nobody saw before it was done")
         return true
 
     def _is(self, id_: str | None, *stages: str) -> bool:
@@ -251,7 +254,7 @@ class Nemesis:
         length_s = plan.for_s - LOOK_S if plan.for_s else plan.at_most_s or 0
         limit = fault.at + int(length_s * SECOND_NS)
         until = plan.until
-        self._wait(lambda: now_ns() >= limit or (until is not None and self._true(until, plan)))
+        self._wait(lambda: now_ns() >= limit or (until is not None and (self._true(until, plan) or self._is(until.of, "done"))))
 
     def _wait(self, condition: Callable[[], bool], every_s: float = POLL_S) -> bool:
         """Waits until a condition is true; False as soon as the run is being stopped."""
@@ -261,6 +264,10 @@ class Nemesis:
         return True
 
     def _true(self, condition: Condition, plan: Planned) -> bool:
+        if condition.kind == conditions.CHANGE_IS_HALF_WAY:
+            moving = next(other for other in self.plans if other.id == condition.of)
+            assert isinstance(moving, ChangePlan), "a scenario that says so of another is refused"
+            return (moving.change.moved(self.cluster, self.topology) or 0) >= HALF
         if condition.of:
             return self._is(condition.of, _STAGE[condition.kind])
         if condition.kind == conditions.CLUSTER_IS_HEALTHY:

@@ -560,12 +560,21 @@ class Change(Protocol):
         """Makes the change and verifies it; one that cannot be made leaves the cluster serving."""
 
 
+@runtime_checkable
+class Moves(Protocol):
+    """A change that moves data bit by bit, so that it can be half way."""
+
+    def moved(self, cluster: Cluster, topology: Topology) -> float | None:
+        """The share of what shall move that has arrived, 0 to 1; None while nothing is on its way."""
+
+
 @dataclass(frozen=True)
 class Resharded:
-    """What a resharding did, in a sentence, and on which nodes."""
+    """What a resharding did, in a sentence, on which nodes, and how often what failed meanwhile made it begin anew."""
 
     said: str
     touched: Sequence[str]
+    begun_anew: int = 0
 
 
 @runtime_checkable
@@ -586,6 +595,9 @@ class Reshards(Protocol):
 
     def owned(self, cluster: Cluster) -> Mapping[str, str]:
         """How much of the data each database node keeps, in words, by its own word."""
+
+    def moved(self, cluster: Cluster) -> float | None:
+        """The share of the data on its way that has arrived, by its owners' word, 0 to 1; None while nothing is on its way."""
 
     def add_shard(self, cluster: Cluster, way: str, within_s: float) -> Resharded:
         """One shard more, with as much of the data as the others."""

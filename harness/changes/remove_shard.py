@@ -32,6 +32,10 @@ class RemoveShard:
         assert isinstance(topology, Reshards), "a scenario whose topology cannot is refused"
         return topology.owned(cluster)
 
+    def moved(self, cluster: Cluster, topology: Topology) -> float | None:
+        assert isinstance(topology, Reshards), "a scenario whose topology cannot is refused"
+        return topology.moved(cluster)
+
     def carry_out(self, cluster: Cluster, topology: Topology) -> Outcome:
         assert isinstance(topology, Reshards), "a scenario whose topology cannot is refused"
         began = now_ns()
@@ -40,4 +44,5 @@ class RemoveShard:
         except ClusterError as problem:
             return Outcome(False, f"{problem}; {serving(cluster, topology)}")
         took_s = (now_ns() - began) / SECOND_NS
-        return Outcome(True, f"{done.said}; all was verified after {took_s:.1f} s", done.touched, topology.owned(cluster))
+        said, measured = f"{done.said}; all was verified after {took_s:.1f} s", {"begun_anew": done.begun_anew}
+        return Outcome(True, said, done.touched, topology.owned(cluster), measured)

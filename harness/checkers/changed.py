@@ -10,7 +10,7 @@ from harness.bounds import expectations, judge, show
 from harness.history import History
 from harness.verdict import Finding, Verdict, exactly
 
-METRICS = {"remapped_share": "share"}
+METRICS = {"remapped_share": "share", "begun_anew": "count"}
 
 
 @dataclass(frozen=True)

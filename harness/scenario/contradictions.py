@@ -14,7 +14,7 @@ from harness import catalogue, conditions, registry, targets
 from harness.bounds import RUNS_AT_LEAST
 from harness.errors import UsageError, suggestion
 from harness.layout import Plan, client_nodes
-from harness.protocols import Database, NodeSpec, Topology
+from harness.protocols import Database, Moves, NodeSpec, Topology
 from harness.scenario import locust_files
 from harness.scenario.document import Steps
 from harness.scenario.fields import fields_of
@@ -138,10 +138,14 @@ def _waits(plan: Planned) -> dict[str, tuple[str, str | None]]:
 def _of_name(id_: str, kind: str | None, known: Mapping[str, Planned]) -> str | None:
     if id_ not in known:
         return f"no fault or change in this file has the id '{id_}'{suggestion(id_, known)}"
-    right = _ENDS[type(known[id_])]
+    plan = known[id_]
+    moves = isinstance(plan, FaultPlan) or isinstance(plan.change, Moves)
+    right = [word for word in _ENDS[type(plan)] if moves or word != conditions.CHANGE_IS_HALF_WAY]
+    if kind == conditions.CHANGE_IS_HALF_WAY and not moves:
+        return f"{plan.kind} moves no data bit by bit, and is never half way; write '{id_} {right[0]}'"
     if kind is not None and kind not in right:
         said = " or ".join(f"'{id_} {word}'" for word in right)
-        return f"'{id_}' is a {_sort(known[id_])}; write {said}"
+        return f"'{id_}' is a {_sort(plan)}; write {said}"
     return None
 
 
@@ -158,6 +162,9 @@ def _of_waiting(plans: Plans) -> Iterator[Contradiction]:
             of[start] = (number, steps, plan)
         else:
             awaits[over[plan.id]] = before_start
+            half_way = f"{plan.id} {conditions.CHANGE_IS_HALF_WAY}"
+            awaits[half_way] = before_start
+            of[half_way] = (number, steps, plan)
         of[over[plan.id]] = (number, steps, plan)
     try:
         TopologicalSorter(awaits).prepare()

@@ -65,6 +65,7 @@ class ElasticacheRedisCluster:
     _specs: dict[str, NodeSpec] = field(default_factory=dict, init=False, repr=False, compare=False)
     _came: Counter[tuple[str, str]] = field(default_factory=Counter, init=False, repr=False, compare=False)
     _types: list[str] = field(default_factory=list, init=False, repr=False, compare=False)  # that nodes were changed to
+    _moving: dict[str, frozenset[int]] = field(default_factory=dict, init=False, repr=False, compare=False)  # to which shard
     _secrets: dict[str, str] = field(
         default_factory=lambda: {user: secrets.token_urlsafe(18) for user in ("admin", "application", "probe")},
         init=False, repr=False, compare=False,
@@ -244,6 +245,15 @@ class ElasticacheRedisCluster:
     def owned(self, cluster: Cluster) -> Mapping[str, str]:
         return {name: f"{sum(1 for _ in slots.slots_of(one.slots))} slots" for name, one in self.members(cluster).items()}
 
+    def moved(self, cluster: Cluster) -> float | None:
+        moving = dict(self._moving)
+        if not moving:
+            return None
+        said = self.members(cluster).values()
+        owned = {one.spec.shard: frozenset(slots.slots_of(one.slots)) for one in said if one.role == "primary" and one.slots}
+        arrived = sum(len(wanted & owned.get(shard, frozenset())) for shard, wanted in moving.items())
+        return arrived / sum(map(len, moving.values()))
+
     def add_shard(self, cluster: Cluster, way: str, within_s: float) -> Resharded:
         """Its members come, are introduced and in sync before the first slot moves; each shard then gives up the last of its."""
         began = now_ns()
@@ -260,7 +270,7 @@ class ElasticacheRedisCluster:
             moves.append({"from": name, "to": shard, "ranges": slots.ranges_of(own[len(own) - len(own) * share // SLOTS :])})
         told = self._move(cluster, moves, way, within_s - seconds_since(began))
         self._verify(cluster, within_s - seconds_since(began), told)
-        return Resharded(f"shard {shard} came, and {_moved(told)}", [spec.name for spec in specs])
+        return Resharded(f"shard {shard} came, and {_moved(told)}", [spec.name for spec in specs], told["began_anew"])
 
     def remove_shard(self, cluster: Cluster, shard: str | None, way: str, within_s: float) -> Resharded:
         """Its slots go to the others in equal parts; only then is it forgotten, and its members taken away."""
@@ -280,7 +290,7 @@ class ElasticacheRedisCluster:
         gone = [node.spec for node in cluster.nodes.values() if node.spec.shard == shard]
         self._take_away(cluster, gone)
         self._verify(cluster, within_s - seconds_since(began), told)
-        return Resharded(f"{_moved(told)}, and shard {shard} went", [spec.name for spec in gone])
+        return Resharded(f"{_moved(told)}, and shard {shard} went", [spec.name for spec in gone], told["began_anew"])
 
     def _owners(self, cluster: Cluster) -> dict[str, Sequence[Range]]:
         """Shard → the slots that its primary owns. Raises ClusterError when the cluster is not whole."""
@@ -343,7 +353,14 @@ class ElasticacheRedisCluster:
 
     def _move(self, cluster: Cluster, moves: Sequence[Mapping[str, Any]], way: str, within_s: float) -> Mapping[str, Any]:
         """Moves slots by a program in a client node. Raises ClusterError, with how far it came, when not all were moved."""
-        told = self._reshard(cluster, "move", within_s, way=self._way(cluster, way), moves=moves)
+        by = self._way(cluster, way)
+        self._moving.update({move["to"]: frozenset() for move in moves})
+        for move in moves:
+            self._moving[move["to"]] |= frozenset(slots.slots_of(move["ranges"]))
+        try:
+            told = self._reshard(cluster, "move", within_s, way=by, moves=moves)
+        finally:
+            self._moving.clear()
         if told["stopped"]:
             raise ClusterError(f"it stopped: {_moved(told)} of {told['of']}: {told['stopped']}")
         return told

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, cast
@@ -266,3 +267,40 @@ def test_what_waits_for_a_change_that_failed_fails_at_once(tmp_path: Path, start
     stopped = ChangePlan("rename", Rename(Outcome(False, "stopped")), "first", at_s=0)
     records, _ = recorded(tmp_path, stopped, ChangePlan("rename", Rename(), "second", **start))
     assert {record.id: record.error for record in records} == {"first": "stopped", "second": "waited for first, which failed"}
+
+
+@dataclass(frozen=True)
+class Fill(Rename):
+    """Moves something bit by bit: each look at it finds more."""
+
+    shares: Iterator[float | None] = field(default_factory=lambda: iter((None, 0.1, 0.6)))
+    seen: threading.Event = field(default_factory=threading.Event)
+
+    def moved(self, cluster: Cluster, topology: Topology) -> float | None:
+        share = next(self.shares, None)
+        if share is None or share >= 0.5:
+            self.seen.set()
+        return share
+
+
+def test_what_waits_for_a_change_to_be_half_way_begins_while_it_goes_on(tmp_path: Path) -> None:
+    filling = Fill(shares=iter((0.1, 0.6)), does=lambda named: (filling.seen.wait(10), named.update(name="b"))[1])
+    records, _ = recorded(
+        tmp_path,
+        ChangePlan("fill", filling, "fill", at_s=0),
+        ChangePlan("rename", Rename(), "then", when=Condition("is half way", "fill")),
+    )
+    assert {record.id: record.error for record in records} == {"fill": None, "then": None}
+    begun = {record.id: record.injecting or 0 for record in records}
+    assert begun["fill"] < begun["then"]
+
+
+def test_what_waits_for_a_half_way_that_nobody_saw_fails(tmp_path: Path) -> None:
+    records, _ = recorded(
+        tmp_path,
+        ChangePlan("fill", Fill(shares=iter(())), "fill", at_s=0),
+        ChangePlan("rename", Rename(), "then", when=Condition("is half way", "fill")),
+    )
+    assert {record.id: record.error for record in records}["then"] == (
+        "waited for fill to be half way, which nobody saw before it was done"
+    )

@@ -11,7 +11,7 @@ import pytest
 from harness.changes.add_shard import AddShard
 from harness.changes.remove_shard import RemoveShard
 from harness.errors import ClusterError
-from harness.protocols import Change, Cluster, Resharded, Reshards, Topology
+from harness.protocols import Change, Cluster, Moves, Resharded, Reshards, Topology
 
 NOBODY = cast("Cluster", None)  # the topology of these tests asks no node
 
@@ -23,9 +23,13 @@ class Shards:
     stopped: str = ""
     missing: str | None = None
     asked: tuple[Any, ...] = ()
+    arrived: float | None = None
 
     def owned(self, cluster: Cluster) -> Mapping[str, str]:
         return {"redis-1": "4096 slots"}
+
+    def moved(self, cluster: Cluster) -> float | None:
+        return self.arrived
 
     def healthy(self, cluster: Cluster) -> str | None:
         return self.missing
@@ -40,7 +44,7 @@ class Shards:
         self.asked = asked
         if self.stopped:
             raise ClusterError(self.stopped)
-        return Resharded("4096 slots were moved", ["redis-4"])
+        return Resharded("4096 slots were moved", ["redis-4"], begun_anew=2)
 
 
 def test_what_a_change_needs_is_what_the_topology_has() -> None:
@@ -60,6 +64,13 @@ def test_a_change_that_was_made_says_what_and_where_everything_is_now(change: Ch
     assert outcome.verified
     assert outcome.said.startswith("4096 slots were moved; all was verified after ")
     assert (outcome.touched, outcome.expected) == (["redis-4"], {"redis-1": "4096 slots"})
+    assert outcome.measured == {"begun_anew": 2}
+
+
+@pytest.mark.parametrize("change", [AddShard(), RemoveShard()])
+def test_how_far_a_change_is_the_topology_says(change: Moves) -> None:
+    assert change.moved(NOBODY, cast("Topology", Shards())) is None
+    assert change.moved(NOBODY, cast("Topology", Shards(arrived=0.25))) == 0.25
 
 
 @pytest.mark.parametrize("change", [AddShard(), RemoveShard()])
