@@ -12,6 +12,7 @@ from harness.bounds import expectations, judge, show_value
 from harness.clock import SECOND_NS
 from harness.history import NOTHING, Array, History, Operations, Outcome
 from harness.intervals import during, intended, phases
+from harness.staleness import NEVER, replaced_at, stale_seconds
 from harness.verdict import Finding, Measured, Verdict, exactly
 
 # What the workloads call these operations, and in the place of an error's class how a read that was ok came by its value.
@@ -34,7 +35,6 @@ METRICS = {
 }
 EVIDENCE_MAX = 20
 TICK_S = 1.0  # caches count a ttl in seconds: an entry may live so much longer
-NEVER = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True)
@@ -64,14 +64,14 @@ class Cache:
         ok = reads.at(reads["outcome"] == Outcome.OK)
         if not len(ok):
             return Finding("cache", Verdict.UNKNOWN, "no read through a cache was answered", _unmeasured())
-        replaced = _replaced(history.operations.where(kind=UPDATE), ok)
-        measured = self._measured(history, asked, ok, _stale_s(ok, replaced))
+        replaced = replaced_at(history.operations.where(kind=UPDATE), ok)
+        measured = self._measured(history, asked, ok, stale_seconds(ok, replaced))
         bounded = any(one.metric == "staleness_max" for one in expected)
         default = {} if bounded else {"staleness_max": max(_limits_s(history), default=0.0)}
         default = {name: bound for name, bound in default.items() if bound}
         verdict, sentences = judge(measured, expectations(history, self.metrics, **default))
         said = [f"{show_value(measured['hit_share'].value or 0, 'share')} of {len(ok)} reads were hits", *sentences]
-        stale = _stale_s(ok, replaced)
+        stale = stale_seconds(ok, replaced)
         return Finding("cache", verdict, "; ".join(said), measured, _evidence(ok, stale), _notes(ok, replaced))
 
     def _measured(self, history: History, asked: Operations, ok: Operations, stale_s: Array) -> dict[str, Measured]:
@@ -101,55 +101,6 @@ def _limits_s(history: History) -> Iterator[float]:
         if workload.get("name") == WORKLOAD and options.get("ttl_s"):
             longest = options["ttl_s"] * (1 + options.get("ttl_jitter_share", 0))
             yield longest + TICK_S + options.get("deadline_s", 1)
-
-
-# --- staleness -----------------------------------------------------------------------------------------------
-
-
-def _replaced(updates: Operations, reads: Operations) -> Array:
-    """For each read, since when (ns) its value was surely replaced; NEVER for one that was not, or of which nothing is known."""
-    sure = updates.at((updates["outcome"] == Outcome.OK) & (updates["ended"] != NOTHING))
-    sure = sure.at(np.lexsort((sure["started"], sure["key"])))
-    first = np.searchsorted(sure["key"], reads["key"], side="left")
-    last = np.searchsorted(sure["key"], reads["key"], side="right")
-    over = _over(updates, reads)
-    found = np.full(len(reads), NEVER)
-    earliest = _earliest_from(sure)
-    started = sure["started"]
-    for row in np.flatnonzero((last > first) & (over < NEVER)).tolist():
-        at = first[row] + np.searchsorted(started[first[row] : last[row]], over[row], side="right")
-        if at < last[row]:
-            found[row] = earliest[at]
-    return found
-
-
-def _over(updates: Operations, reads: Operations) -> Array:
-    """For each read, when the update that wrote its value was over; NEVER where that is not known."""
-    order = np.argsort(updates["value"], kind="stable")
-    values = updates["value"][order]
-    acknowledged = (updates["outcome"] == Outcome.OK) & (updates["ended"] != NOTHING)
-    ended = np.where(acknowledged, updates["ended"], NEVER)[order]
-    found = np.full(len(reads), NEVER)
-    found[reads["value"] == 0] = NOTHING  # it was there before anything was asked
-    if len(values):
-        at = np.minimum(np.searchsorted(values, reads["value"]), len(values) - 1)
-        found = np.where(values[at] == reads["value"], ended[at], found)
-    return found
-
-
-def _earliest_from(sure: Operations) -> Array:
-    """For each update, ordered by key and start, the earliest end of it and of those of its key that started later."""
-    earliest = sure["ended"].copy()
-    keys = sure["key"]
-    for row in range(len(earliest) - 2, -1, -1):
-        if keys[row] == keys[row + 1]:
-            earliest[row] = min(earliest[row], earliest[row + 1])
-    return earliest
-
-
-def _stale_s(reads: Operations, replaced: Array) -> Array:
-    stale: Array = np.where(replaced < reads["started"], reads["started"] - np.minimum(replaced, reads["started"]), 0) / SECOND_NS
-    return stale
 
 
 # --- figures -------------------------------------------------------------------------------------------------

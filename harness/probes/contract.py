@@ -6,15 +6,16 @@ import socket
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from harness.recording import Outcome
+from harness.recording import NOTHING, Outcome
 
 
 @dataclass(frozen=True)
 class Answered:
-    """How a question ended: its outcome and, unless ok, the error's class."""
+    """How a question ended: its outcome and, unless ok, the error's class; a read may tell the value that it has `seen`."""
 
     outcome: Outcome
     error: str = ""
+    seen: int = NOTHING
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Connection(Protocol):
         """Writes one unique value; never raises for what a server or a network does."""
 
     async def read(self) -> Answered:
-        """Reads something cheap."""
+        """Reads something cheap; where it is the newest value of all, it tells how far behind a replica is."""
 
     async def clear(self) -> None:
         """Removes everything that probes wrote. Raises ConnectionError, its text the error's class."""

@@ -210,7 +210,7 @@ class Lane:
         self.unanswered.discard(question)
         if not question.late:
             error = self.recorder.name("error", answered.error) if answered.error else 0
-            self.recorder.end(question.at, answered.outcome, now_ns(), error)
+            self.recorder.end(question.at, answered.outcome, now_ns(), error, answered.seen)
         elif question.connection is not None and _tcp(question.connection)[1] == question.retransmitted:
             # Nothing was sent twice: the question had arrived, so until now it really was not answered. After a
             # retransmission, or a deadline that passed while it connected, the wait is partly TCP's own back-off, and

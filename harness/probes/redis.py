@@ -47,10 +47,10 @@ class RedisConnection:
         if self._session.broken is not None:
             return Answered(Outcome.FAILED, self._session.broken)
         try:
-            await self._session.ask(b"LINDEX", KEY, b"-1")
+            newest = await self._session.ask(b"LINDEX", KEY, b"-1")
         except (Said, Lost) as problem:
             return Answered(Outcome.FAILED, str(problem))
-        return OK
+        return Answered(Outcome.OK, seen=int(newest)) if newest else OK
 
     async def role(self) -> dict[str, Any]:
         """What the server says of itself; of a replica, `link` says how it stands with its primary."""
