@@ -225,8 +225,7 @@ class ElasticacheRedisCluster:
         new = [self._spec(shard, spec.zone, cluster.address, to) for spec in old]
         self._bring_in(cluster, new, follow=primary.id)
         try:
-            self._ask(cluster, new[0], "CLUSTER FAILOVER")
-            wait_until(lambda: self.roles(cluster)[new[0].name] == "primary", 30, f"{new[0].name} to take over")
+            self._take_over(cluster, new[0])
         except ClusterError as problem:
             if self.roles(cluster).get(new[0].name) == "primary":
                 raise
@@ -239,6 +238,11 @@ class ElasticacheRedisCluster:
         for spec in new:
             if limit not in map(str, (self._ask(cluster, spec, "CONFIG GET maxmemory") or [[]])[0]):
                 raise ClusterError(f"{spec.name} does not say that its memory is that of {to}")
+
+    def _take_over(self, cluster: Cluster, spec: NodeSpec) -> None:
+        if not self._ask(cluster, spec, "CLUSTER FAILOVER"):
+            raise ClusterError(f"{spec.name} did not answer when it was asked to take over")
+        wait_until(lambda: self.roles(cluster)[spec.name] == "primary", 30, f"{spec.name} to take over")
 
     # --- resharding ---
 
@@ -335,7 +339,8 @@ class ElasticacheRedisCluster:
             time.sleep(0.2)
         for spec in specs:
             cluster.nodes[spec.name].stop(5)
-        forget = [f"CLUSTER FORGET {said[name].id}" for name in names if said[name].id]
+        ids = {known.address: known.id for one in said.values() for known in one.known}  # a dead one does not tell its own
+        forget = [f"CLUSTER FORGET {ids[spec.address]}" for spec in specs if spec.address in ids]
         for name, one in said.items():
             if name not in names:
                 self._said(cluster, one.spec, *forget)  # one that was forgotten already refuses, which is as well

