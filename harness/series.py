@@ -14,9 +14,10 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from harness import slots
 from harness.clock import SECOND_NS
 from harness.endpoints import with_role
-from harness.history import NOTHING, History, Operations, Outcome, each_node
+from harness.history import NOTHING, Event, History, Operations, Outcome, each_node
 from harness.intervals import cadence
 
 Floats = npt.NDArray[np.float64]
@@ -218,10 +219,34 @@ def role_strips(history: History, over: Windows) -> list[Strip]:
 
 
 def _spans_of_roles(history: History, node: str, end_s: float) -> Iterator[Span]:
-    readings = [(event.at / SECOND_NS, str(event["role"])) for event in history.named("role") if event["node"] == node]
-    changes = [(at, role) for i, (at, role) in enumerate(readings) if i == 0 or role != readings[i - 1][1]]
-    for (start_s, role), (next_s, _) in pairwise([*changes, (end_s, "")]):
-        yield Span(role, start_s, next_s)
+    events = [event for event in history.named("role") if event["node"] == node]
+    return _spans_of([(event.at / SECOND_NS, str(event["role"])) for event in events], end_s)
+
+
+def _spans_of(readings: Sequence[tuple[float, str]], end_s: float) -> Iterator[Span]:
+    """From one reading that differs from the last one to the next such."""
+    changes = [(at, state) for i, (at, state) in enumerate(readings) if i == 0 or state != readings[i - 1][1]]
+    for (start_s, state), (next_s, _) in pairwise([*changes, (end_s, "")]):
+        yield Span(state, start_s, next_s)
+
+
+def slot_strips(history: History, over: Windows) -> dict[str, Strip]:
+    """For each node that owned slots at any time: how many, by its own word, as long as it owned some."""
+    found = {}
+    for node in each_node(history, "database"):
+        events = [event for event in history.named("role") if event["node"] == node]
+        readings = [(event.at / SECOND_NS, _owned(event)) for event in events]
+        spans = tuple(span for span in _clipped(_spans_of(readings, over.end_s), over) if span.state)
+        if spans:
+            found[node] = Strip(node, "slots", "", spans)
+    return found
+
+
+def _owned(event: Event) -> str:
+    """`5461 slots`, and how many of those that it has to do with are on their way; empty for none."""
+    owned = sum(1 for _ in slots.slots_of(slots.read(str(event.data.get("slots", "")))))
+    moving = event.data.get("moving", 0)
+    return ", ".join([f"{owned} slot" + "s" * (owned > 1)] * (owned > 0) + [f"{moving} on their way"] * (moving > 0))
 
 
 def write_strips(history: History, over: Windows) -> dict[str, Strip]:

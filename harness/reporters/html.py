@@ -109,6 +109,7 @@ def timeline(history: History) -> dict[str, Any]:
     operations = series.clients(history.operations)
     coarse = series.windows(history, operations, PER_WINDOW)
     roles, writes = series.role_strips(history, fine), series.write_strips(history, fine)
+    slots = series.slot_strips(history, fine)
     spans = series.fault_windows(history, fine)
     return {
         "from": fine.start_s,
@@ -126,7 +127,8 @@ def timeline(history: History) -> dict[str, Any]:
         "lanes": [{**asdict(strip), "spans": _spans(strip.spans)} for strip in series.probe_strips(history, fine)],
         "roles": [
             {"label": strip.label, "zone": history.node_zone(strip.label) or "", "spans": _spans(strip.spans),
-             "writes": _spans(writes[strip.label].spans) if strip.label in writes else []}
+             "writes": _spans(writes[strip.label].spans) if strip.label in writes else [],
+             "slots": _spans(slots[strip.label].spans) if strip.label in slots else []}
             for strip in roles
         ],
         "two_primaries": _spans(series.overlaps_in_shards(history, roles, "primary")),

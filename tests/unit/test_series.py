@@ -156,6 +156,21 @@ def test_two_primaries_are_two_only_within_a_shard(shards: tuple[str, str], at_o
     assert series.overlaps_in_shards(told, series.role_strips(told, series.windows(told)), "primary") == at_once
 
 
+def test_slots_are_shown_with_whoever_owns_them() -> None:
+    def owns(at_s: float, node: str, slots: str, **moving: int) -> tuple[float, str, dict[str, Any]]:
+        return (at_s, "role", {"node": node, "role": "primary", "slots": slots, **moving})
+
+    told = history(
+        None, owns(0, "pg-1", "0-99 200"), role(0, "pg-2", "replica"), owns(2, "pg-1", "0-99", moving=3),
+        owns(3, "pg-1", "0-99", moving=3), owns(4, "pg-2", "200"), owns(5, "pg-1", ""),
+    )  # fmt: skip
+    strips = series.slot_strips(told, series.windows(told))
+    assert list(strips["pg-1"].spans) == [Span("101 slots", 0, 2), Span("100 slots, 3 on their way", 2, 5)]
+    assert list(strips["pg-2"].spans) == [Span("1 slot", 4, 10)]
+    plain = history(None, role(0, "pg-1", "primary"))
+    assert series.slot_strips(plain, series.windows(plain)) == {}
+
+
 def test_a_primary_that_follows_another_at_once_is_no_overlap() -> None:
     told = history(None, role(0, "pg-1", "primary"), role(4, "pg-1", "replica"), role(4, "pg-2", "primary"))
     assert series.overlaps(series.role_strips(told, series.windows(told)), "primary") == []

@@ -17,7 +17,7 @@
     ok: { color: "ok" }, failing: { color: "failing" }, unknown: { color: "no-answer", hatch: "no-answer-ink" },
     "not sent": { color: null, hatch: "not-sent" }, primary: { color: "primary" }, replica: { color: "replica" },
     "role-unknown": { color: null, hatch: "not-sent" }, writes: { color: "writes" }, "two primary": { color: "two" },
-    phase: { color: "grid" }, fault: { color: "failing" }, change: { color: "dim" },
+    phase: { color: "grid" }, slots: { color: "grid" }, fault: { color: "failing" }, change: { color: "dim" },
   };
   const SAID = { unknown: "no answer in time", "role-unknown": "unknown" };
 
@@ -97,7 +97,7 @@
         const fill = FILL[state] || FILL["role-unknown"];
         ctx.fillStyle = fill.hatch ? hatched(ctx, fill) : color(fill.color);
         ctx.fillRect(place[0], top, place[1], height);
-        if (caption) inside(ctx, caption, place[0], top, place[1], height, color(state === "phase" ? "ink" : state === "replica" ? "ink" : "page"));
+        if (caption) inside(ctx, caption, place[0], top, place[1], height, color(["phase", "replica", "slots"].includes(state) ? "ink" : "page"));
       }
       top += (row.height + row.gap) * devicePixelRatio;
     }
@@ -141,6 +141,9 @@
     }
     for (const node of data.roles) {
       rows.push({ label: node.label, shift: 3, height: 16, gap: 2, name: node.label, spans: node.spans.map(([s, a, b]) => [said(s), a, b, s === "unknown" ? "" : s]) });
+      if (node.slots.length) {
+        rows.push({ label: "", height: 14, gap: 2, name: `${node.label}, slots that it owns`, spans: node.slots.map(([s, a, b]) => ["slots", a, b, s]) });
+      }
       rows.push({ label: "", height: 4, gap: 9, name: `${node.label}, writes acknowledged by itself`, spans: node.writes.map(([, a, b]) => ["writes", a, b]) });
     }
     return rows;
