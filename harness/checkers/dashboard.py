@@ -89,7 +89,8 @@ class _Counted:
 
 def _settled(board: Mapping[str, Any]) -> int:
     """How long an event may go uncounted, in ns, whatever became of the consumer that it was given to first."""
-    between = 1 / (Workload.mix["take over"] * float(board["rate_per_s"]))
+    mix = Workload(reads_share=board.get("reads_share", Workload.reads_share)).mix
+    between = 1 / (mix["take over"] * float(board["rate_per_s"]))
     return int((board["claim_after_s"] + DEADLINES * board["deadline_s"] + TAKE_OVERS * between) * SECOND_NS)
 
 

@@ -50,17 +50,17 @@ return counted
 
 @dataclass(frozen=True)
 class Dashboard:
-    """Events go into a stream (50 %), consumers count them into totals (22 %), and screens show these (25 %), at a fixed rate.
+    """Events go into a stream, consumers count them into totals, and screens show these, at a fixed arrival rate.
 
     An event belongs to a bucket, `bucket` long. A consumer of the group takes up to `batch` new events and, in one step on the
     server, acknowledges each and adds it to its bucket's count and sum, if it was still to be acknowledged. From time to time
-    (3 %) one takes over what others were given more than `claim_after` ago and did not acknowledge. A screen shows the last
-    `shown` buckets, and which event is the newest in them. `reads_from` is the endpoint of the screens; a replica may be behind.
+    one takes over what others were given more than `claim_after` ago and did not acknowledge. A screen shows the last `shown`
+    buckets, and which event is the newest in them. `reads` is the screens' share of the operations; of the rest, two in three are
+    events. `reads_from` is the endpoint of the screens; a replica may be behind.
     """
 
     protocols: ClassVar[tuple[str, ...]] = ("redis",)
     sets: ClassVar[dict[str, str]] = {"write": EVENTS}  # kind of operation → set of the final reads
-    mix: ClassVar[dict[str, float]] = {"write": 0.50, "count": 0.22, "take over": 0.03, "read screen": 0.25}
 
     users: Annotated[int, MoreThan(0)] = 60
     rate_per_s: Annotated[float, MoreThan(0)] = 300
@@ -68,10 +68,20 @@ class Dashboard:
     deadline_s: Annotated[float, MoreThan(0)] = 1
     reconnect_s: Annotated[float, MoreThan(0)] = 0.5
     reads_from: Literal["writer", "reader"] = "writer"
+    reads_share: float = 0.25
     bucket_s: Annotated[float, MoreThan(0)] = 1
     shown: Annotated[int, MoreThan(0)] = 10
     batch: Annotated[int, MoreThan(0)] = 100
     claim_after_s: Annotated[float, MoreThan(0)] = 2
+
+    def __post_init__(self) -> None:
+        if not 0 < self.reads_share < 1:
+            raise ValueError("reads are more than 0% and less than 100%: events must come, and be shown")
+
+    @property
+    def mix(self) -> dict[str, float]:
+        rest = 1 - self.reads_share
+        return {"write": rest * 50 / 75, "count": rest * 22 / 75, "take over": rest * 3 / 75, "read screen": self.reads_share}
 
     def invariants(self) -> dict[str, int]:
         """None that is known before the run."""

@@ -25,15 +25,14 @@ NOT_THERE = "not there"
 
 @dataclass(frozen=True)
 class Entries:
-    """Reads of `keys` that were filled in before (90 %), and new entries (10 %); what is gone is not filled in again.
+    """Reads of `keys` that were filled in before, and new entries; what is gone is not filled in again.
 
     A read that finds nothing is ok, and no hit. Keys are asked for as `distribution` says (uniform or zipfian), values
-    have `value_bytes`. `users`, `rate`, `zones`, `deadline` and `reconnect` are as for ledger.
+    have `value_bytes`; `reads` is the share of the reads. `users`, `rate`, `zones`, `deadline` and `reconnect` are as for ledger.
     """
 
     protocols: ClassVar[tuple[str, ...]] = ("memcached",)
     sets: ClassVar[dict[str, str]] = {"write": "entries"}
-    mix: ClassVar[dict[str, float]] = {"write": 0.10, "read cached": 0.90}
 
     users: Annotated[int, MoreThan(0)] = 30
     rate_per_s: Annotated[float, MoreThan(0)] = 300
@@ -43,6 +42,15 @@ class Entries:
     keys: Annotated[int, MoreThan(0)] = 3000
     distribution: Distribution = "uniform"
     value_bytes: Annotated[int, MoreThan(19)] = 100  # the number that a value carries takes 20
+    reads_share: float = 0.9
+
+    def __post_init__(self) -> None:
+        if not 0 < self.reads_share < 1:
+            raise ValueError("reads are more than 0% and less than 100%: entries must be made, and asked for")
+
+    @property
+    def mix(self) -> dict[str, float]:
+        return {"write": 1 - self.reads_share, "read cached": self.reads_share}
 
     def invariants(self) -> dict[str, int]:
         return {}

@@ -41,16 +41,15 @@ def score_of(number: int) -> int:
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """Score updates (40 %), questions for a member's rank (40 %) and for the top of the board (20 %), at a fixed arrival rate.
+    """Score updates, and of `reads` twice as many questions for a member's rank as for the top of the board, at a fixed rate.
 
-    `members` are on the board from the start; `keys` says who is updated and asked for: few of them often (`zipfian`) or all
-    alike (`uniform`). Every update sets a score that no other sets. The top are the first `top`, whose order is looked at in each
-    answer. `reads_from` is the endpoint of the questions; of replicas, answers may be old.
+    `members` are on the board from the start; `distribution` says who is updated and asked for: few of them often (`zipfian`)
+    or all alike (`uniform`). Every update sets a score that no other sets. The top are the first `top`, whose order is looked at
+    in each answer. `reads_from` is the endpoint of the questions; of replicas, answers may be old.
     """
 
     protocols: ClassVar[tuple[str, ...]] = ("redis",)
     sets: ClassVar[dict[str, str]] = {}  # a score is replaced by the next: what must be there, the checker leaderboard knows
-    mix: ClassVar[dict[str, float]] = {"update": 0.4, "read rank": 0.4, "read top": 0.2}
 
     users: Annotated[int, MoreThan(0)] = 60
     rate_per_s: Annotated[float, MoreThan(0)] = 300
@@ -59,12 +58,19 @@ class Leaderboard:
     reconnect_s: Annotated[float, MoreThan(0)] = 0.5
     reads_from: Literal["writer", "reader"] = "writer"
     members: Annotated[int, MoreThan(0)] = 100_000
-    keys: Distribution = "zipfian"
+    distribution: Distribution = "zipfian"
+    reads_share: float = 0.6
     top: Annotated[int, MoreThan(0)] = 10
 
     def __post_init__(self) -> None:
         if self.members >= OF_RANK:
             raise ValueError(f"{self.members} members; a board has fewer than {OF_RANK}")
+        if not 0 < self.reads_share < 1:
+            raise ValueError("reads are more than 0% and less than 100%: scores must change, and ranks be asked for")
+
+    @property
+    def mix(self) -> dict[str, float]:
+        return {"update": 1 - self.reads_share, "read rank": self.reads_share * 2 / 3, "read top": self.reads_share / 3}
 
     def invariants(self) -> dict[str, int]:
         """None that a sum could tell."""
@@ -85,7 +91,7 @@ class Leaderboard:
 
     def plan(self, kind: str, context: Context) -> tuple[int, int, Any]:
         """The member, and an update's number."""
-        member = _chooser(self.keys, self.members)(context.random) if kind != "read top" else -1
+        member = _chooser(self.distribution, self.members)(context.random) if kind != "read top" else -1
         return member, context.unique() if kind == "update" else -1, None
 
     def perform(self, kind: str, session: RedisSession, key: int, value: int, payload: Any) -> Done:

@@ -22,15 +22,14 @@ FILLED = 2000  # lists at once
 
 @dataclass(frozen=True)
 class Scattered:
-    """Appends numbered values to lists (70 %) and reads their newest ones (30 %), at a fixed arrival rate.
+    """Appends numbered values to lists, and reads the newest ones with a share of `reads`, at a fixed arrival rate.
 
-    `lists` keys are drawn as `distribution` says; each holds a value of `size` bytes before the run begins. `users`, `rate`,
+    `lists` keys are drawn as `distribution` says; each holds a value of `value_bytes` before the run begins. `users`, `rate`,
     `zones`, `deadline` and `reconnect` as everywhere.
     """
 
     protocols: ClassVar[tuple[str, ...]] = ("redis_cluster", "redis")
     sets: ClassVar[dict[str, str]] = {"append": "scattered"}  # kind of operation → set of the final reads
-    mix: ClassVar[dict[str, float]] = {"append": 0.7, "read": 0.3}
 
     users: Annotated[int, MoreThan(0)] = 30
     rate_per_s: Annotated[float, MoreThan(0)] = 300
@@ -38,12 +37,17 @@ class Scattered:
     deadline_s: Annotated[float, MoreThan(0)] = 1
     reconnect_s: Annotated[float, MoreThan(0)] = 0.5
     lists: Annotated[int, MoreThan(0)] = 10_000
-    size: Annotated[int, MoreThan(0)] = 64
+    value_bytes: Annotated[int, MoreThan(keys.DIGITS - 1)] = 64  # a value carries its number
+    reads_share: float = 0.3
     distribution: keys.Distribution = "uniform"
 
     def __post_init__(self) -> None:
-        if self.size < keys.DIGITS:
-            raise ValueError(f"size is {keys.DIGITS} at least: a value carries its number")
+        if not 0 < self.reads_share < 1:
+            raise ValueError("reads are more than 0% and less than 100%: values must be appended, and read")
+
+    @property
+    def mix(self) -> dict[str, float]:
+        return {"append": 1 - self.reads_share, "read": self.reads_share}
 
     def invariants(self) -> dict[str, int]:
         """Every list that was there before the run is there once."""
@@ -77,7 +81,7 @@ class Scattered:
 
     @cached_property
     def _value(self) -> Callable[[int], str]:
-        return keys.filler(self.size)
+        return keys.filler(self.value_bytes)
 
     def final_reads(self, connection: Any) -> Iterator[tuple[str, list[int]]]:
         for held in self._held(connection):

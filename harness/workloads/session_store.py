@@ -32,8 +32,8 @@ class SessionStore:
     """Users log in, are looked up, stay logged in by coming back, log out, or are forgotten when they do not come back.
 
     A session is a key that carries its own number and expires `ttl` after the last visit; of `brief` ones, which are a fifth of
-    the log-ins, after `brief_ttl`. `keys` says which of the sessions that there are is visited next: `zipfian` (those that came
-    last most of all) or `uniform`. `value_bytes` is a session's size, `reads` the share of the operations that look a session
+    the log-ins, after `brief_ttl`. `distribution` says which of the sessions is visited next: `zipfian` (those that came last
+    most of all) or `uniform`. `value_bytes` is a session's size, `reads` the share of the operations that look a session
     up; of the rest 50 % log in, 30 % are visits (`touch`), 20 % log out. `users` are spread evenly over `zones` (`all`, or a
     list) and intend `rate` operations a second on an absolute schedule; one that could not begin before `deadline` has passed is
     not sent; `reconnect` is the least time between a user's attempts to connect.
@@ -49,7 +49,7 @@ class SessionStore:
     reconnect_s: Annotated[float, MoreThan(0)] = 0.5
     ttl_s: Annotated[float, MoreThan(0)] = 3600
     brief_ttl_s: Annotated[float, MoreThan(0)] = 3
-    keys: Distribution = "zipfian"
+    distribution: Distribution = "zipfian"
     value_bytes: int = 100
     reads_share: float = 0.5
 
@@ -95,7 +95,7 @@ class SessionStore:
             return context.random.choice(self._ended), -1, None
         if not self._live:
             return GONE, -1, None  # nobody has logged in yet: nobody has this number
-        at = len(self._live) - 1 - chooser(self.keys, len(self._live))(context.random)
+        at = len(self._live) - 1 - chooser(self.distribution, len(self._live))(context.random)
         number = self._live[at]
         if kind == "log_out":
             self._live.pop(at)
@@ -127,11 +127,18 @@ class SessionStore:
         del self._ended[:-ENDED_KEPT]
 
     def final_reads(self, connection: redis.Redis) -> Iterator[tuple[str, list[int]]]:
-        """The number of every session that a node holds, in pieces. Whoever expired since is not counted as there."""
+        """The number of every session that a node holds, in pieces. Whoever expired since is not counted as there.
+
+        No more of a session than its number is asked for: a node that is nearly full dies of answers that are larger than what
+        it has left.
+        """
         from harness.sessions.redis import batches  # noqa: PLC0415 (not on the machines that read options)
 
         for names in batches(connection, f"{PREFIX}*"):
-            yield "sessions", [carried(value) for value in connection.mget(names) if value is not None]
+            asking = connection.pipeline(transaction=False)
+            for name in names:
+                asking.getrange(name, 0, DIGITS - 1)
+            yield "sessions", [carried(value) for value in asking.execute() if value]
 
     def facts(self, connection: redis.Redis) -> dict[str, Any]:
         return {}

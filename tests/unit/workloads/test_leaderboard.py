@@ -20,7 +20,7 @@ from harness.sessions.redis import Redis
 from harness.workloads.leaderboard import KEY, NO_MEMBER, OF_RANK, OUT_OF_ORDER, RANKS, SCORES, Leaderboard, score_of
 from tests.unit.valkey_server import Server
 
-BOARD = Leaderboard(members=12_345, keys="uniform")
+BOARD = Leaderboard(members=12_345, distribution="uniform")
 
 
 @pytest.fixture(scope="module")
