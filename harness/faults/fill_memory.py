@@ -32,7 +32,7 @@ class FillMemory:
 
     def unfit(self, spec: NodeSpec) -> str:
         """What a node lacks, so that its memory cannot be filled; empty where it can."""
-        return "" if spec.memory else "has a limit of memory that can be reached, as an elasticache-redis with a node_type has"
+        return "" if spec.memory else "has a limit of memory that can be reached, as nodes of Redis with a node_type have"
 
     @contextmanager
     def on_host(self, cluster: Cluster, node: Node) -> Iterator[None]:

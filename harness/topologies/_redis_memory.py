@@ -14,7 +14,7 @@ from harness.topologies._node_types import Eviction, node_type
 BACKLOG_MB = 16  # what replicas that were away can catch up with; one that lags behind that copies everything anew
 BACKLOG_SHARE = 1 / 16  # at most, of what data may take: the backlog counts as data when keys are put out
 
-_BALLAST = "ballast"  # how these keys begin
+BALLAST = "ballast"  # how these keys begin
 _FILL = "redis.call('SET',KEYS[1]..redis.call('INCR',KEYS[1]),string.rep('x',ARGV[1]))"
 # A thousand at a time: a server that forgets gigabytes at once answers nobody meanwhile.
 _FREE = (
@@ -31,16 +31,19 @@ def settings(type_: str, eviction: Eviction) -> list[str]:
     return [f"maxmemory {limit_mb}mb", f"maxmemory-policy {eviction}", f"repl-backlog-size {backlog_mb}mb"]
 
 
-def memory(port: int, password: str, eviction: Eviction) -> Memory:
-    """That of a server whose operator is `admin` with a password, and which puts out by a policy."""
+def memory(port: int, password: str, eviction: Eviction, ballast: str = BALLAST) -> Memory:
+    """That of a server whose operator is `admin` with a password, and which puts out by a policy.
+
+    `ballast` is how the keys begin that fill it: all of them belong to the slot of that beginning, where there are slots.
+    """
     said = partial(_said, password)
     return Memory(
         port,
         used=said("INFO memory"),
         share=share,
-        fill=lambda size, pieces: said(*[f'EVAL "{_FILL}" 1 {_BALLAST} {size}'] * pieces),
+        fill=lambda size, pieces: said(*[f'EVAL "{_FILL}" 1 {ballast} {size}'] * pieces),
         full="-OOM" if eviction == "noeviction" else "",
-        free=said(f'EVAL "{_FREE}" 1 {_BALLAST}'),
+        free=said(f'EVAL "{_FREE}" 1 {ballast}'),
         freed="ballast is gone",
     )
 

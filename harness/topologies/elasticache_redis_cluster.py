@@ -23,12 +23,24 @@ from typing import Any, ClassVar, Literal
 from harness import slots
 from harness.clock import SECOND_NS, now_ns, wait_until
 from harness.errors import ClusterError
-from harness.protocols import AddressPlan, Cluster, Command, Endpoint, Greeting, Limits, ManagerRecord, NodeSpec, Paths, Resharded
+from harness.protocols import (
+    AddressPlan,
+    Cluster,
+    Command,
+    Endpoint,
+    Greeting,
+    Limits,
+    ManagerRecord,
+    Memory,
+    NodeSpec,
+    Paths,
+    Resharded,
+)
 from harness.slots import SLOTS, Range
 from harness.topologies._node_types import Eviction, node_type
 from harness.topologies._redis_cluster import PORT, Member, ask, members, said_by, unfit
 from harness.topologies._redis_cluster_log import recorded
-from harness.topologies._redis_memory import settings
+from harness.topologies._redis_memory import BALLAST, memory, settings
 
 PING = b"PING\r\n"  # answered before any login: by an error, which is an answer
 SHARDS_MIN, SHARDS_MAX = 3, 90  # fewer have no majority of primaries left that could promote a replica; ElastiCache's most
@@ -111,8 +123,16 @@ class ElasticacheRedisCluster:
             f"redis-{shard}-{zone}" + (f"-{again}" if again > 1 else ""), zone, self.engine, "database", address,
             partial(self._server, address=address, kind=kind), greeting=Greeting(PORT, PING),
             in_memory=self.persistence == "none", limits=node_type(kind).limits if kind else Limits(), shard=shard,
+            memory=self._memory(shard) if kind else None,
             made={"shard": shard, "kind": kind},
         )  # fmt: skip
+
+    def _memory(self, shard: str) -> Memory | None:
+        """That of a shard that was there from the start: ballast goes into a slot that such a one owns, as long as none moves."""
+        if int(shard) > self.shards:
+            return None
+        (ballast,) = slots.keys_over([slots.shares(self.shards)[int(shard) - 1]], 1, BALLAST)
+        return memory(PORT, self._secrets["admin"], self.eviction, ballast)
 
     def came(self, name: str, zone: str, address: str, made: Mapping[str, str]) -> NodeSpec:
         again = name.removeprefix(f"redis-{made['shard']}-{zone}").removeprefix("-")

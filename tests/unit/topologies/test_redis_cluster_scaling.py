@@ -1,4 +1,4 @@
-"""A change of node type that breaks off in the middle of a real cluster: what serves then, and is anything lost?"""
+"""What goes on in a real cluster whose change of node type breaks off, or one of whose shards has no memory left?"""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ import pytest
 import redis
 
 from harness.changes.change_node_type import ChangeNodeType
+from harness.clock import wait_until
+from harness.faults.fill_memory import FillMemory
 from harness.protocols import Cluster, NodeSpec
+from harness.slots import shares, slot_of
 from harness.topologies._redis_cluster import PORT
 from harness.topologies.elasticache_redis_cluster import ElasticacheRedisCluster
 from tests.unit.topologies.machine import Machine, formed
@@ -21,7 +24,7 @@ NETWORK = 40
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Iterator[Machine]:
-    topology = ElasticacheRedisCluster(node_timeout_s=2, node_type="cache.t.micro")
+    topology = ElasticacheRedisCluster(node_timeout_s=2, node_type="cache.t.micro", eviction="noeviction")
     with formed(tmp_path, topology, NETWORK) as one:
         yield one
 
@@ -70,3 +73,23 @@ def test_a_member_that_dies_while_it_takes_over_leaves_the_old_ones_serving(
     assert sorted(after.values()) == ["primary"] * 3 + ["replica"] * 3
     assert kept(machine) == KEYS
     assert all(client(machine).set(f"key:{number}", number) for number in range(KEYS)), "every shard takes writes"
+
+
+def test_one_shard_s_memory_is_full_and_the_others_have_room(machine: Any) -> None:
+    first = next(node for node in machine.nodes.values() if node.spec.shard == "2")
+    fault, one = FillMemory(), client(machine)
+    [witness] = fault.witnesses_on_host(machine, first)
+    keys = {f"key:{number}": slot_of(f"key:{number}".encode()) for number in range(KEYS)}
+    low, high = shares(3)[1]
+    second = {key for key, slot in keys.items() if low <= slot <= high}
+    assert witness.look() == witness.normal
+    with fault.on_host(machine, first):
+        assert witness.look() == witness.expected
+        for key in keys:
+            if key in second:
+                with pytest.raises(redis.exceptions.OutOfMemoryError):
+                    one.set(key, "x" * 1000)
+            else:
+                assert one.set(key, "x" * 1000)
+    wait_until(lambda: witness.look() == witness.normal, 10, "the server to have let go of all of it")
+    assert all(one.set(key, "x" * 1000) for key in second)
