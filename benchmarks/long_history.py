@@ -121,6 +121,7 @@ class Repeated:
                 whole[np.argsort(whole["intended"], kind="stable")].tofile(file)
         with open(folder / f"{process}.names", "w", encoding="utf-8") as lines:
             lines.writelines(json.dumps(noted) + "\n" for noted in self._names(was, process, of_process["zone"]))
+        with open(folder / f"{process}.payloads", "w", encoding="utf-8") as lines:
             for number in range(self.times * self.users if payloads else 0):
                 first = number * len(payloads) + 1
                 lines.writelines(f'{{"payload": {first + i}, "value": {json.dumps(v)}}}\n' for i, v in enumerate(payloads))

@@ -23,16 +23,12 @@ def share(cluster: Cluster, node: Node) -> float | None:
     return memory.share(talk(cluster, node, memory.used)) if memory else None
 
 
-def free(cluster: Cluster) -> bool:
-    """Takes away whatever was filled in; whether a server said that it is gone.
+def free(cluster: Cluster, shard: str | None = None) -> bool:
+    """Takes away whatever was filled in, in one shard or in all; whether a server said that it is gone.
 
-    Every node is asked: replicas hold it, too, and may be primaries by now. Those that are not refuse, and follow theirs. Where
-    there are shards, one node of each must have said so.
+    Every node is asked: replicas hold it, too, and may be primaries by now. Those that are not refuse, and follow theirs.
     """
-    freed: dict[str, bool] = {}
-    for node in cluster.nodes.values():
-        memory = node.spec.memory
-        if memory and node.running():
-            gone = memory.freed in talk(cluster, node, memory.free)
-            freed[node.spec.shard] = gone or freed.get(node.spec.shard, False)
-    return bool(freed) and all(freed.values())
+    nodes = [node for node in cluster.nodes.values() if shard is None or node.spec.shard == shard]
+    asked = [(node, node.spec.memory) for node in nodes if node.spec.memory and node.running()]
+    said = [(memory, talk(cluster, node, memory.free)) for node, memory in asked]
+    return any(memory.freed in answer for memory, answer in said)

@@ -238,10 +238,11 @@ class Nemesis:
 
     def _comes(self, of: str | None, condition: Callable[[], bool]) -> bool:
         """Whether the condition is true, which is about the fault or change `of` (None: about neither)."""
+        failed, done = self._is(of, "failed"), self._is(of, "done")  # first: it may come to that meanwhile
         true = condition()
-        if not true and self._is(of, "failed"):
+        if not true and failed:
             raise ClusterError(f"waited for {of}, which failed")
-        if not true and self._is(of, "done"):
+        if not true and done:
             raise ClusterError(f"waited for {of} to be half way, which nobody saw before it was done")
         return true
 

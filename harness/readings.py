@@ -89,7 +89,10 @@ class Readings:
         if not path.exists():
             return np.zeros(0, RAW), {}
         skip = self._skip.get(path, 0)
-        records = read_recording(path, skip)
+        try:
+            records = read_recording(path, skip)
+        except ValueError:  # it was made just now, and has no header yet
+            return np.zeros(0, RAW), {}
         # Records stand in the order in which they began: those before an old one are never asked for again.
         old = np.flatnonzero(records["intended"] < now_ns() - 300 * SECOND_NS)
         if len(old):

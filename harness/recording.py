@@ -28,7 +28,7 @@ from typing import Any
 
 from harness.errors import DiskError
 
-MAGIC = b"HARNESS2"
+MAGIC = b"HARNESS3"
 HEADER = struct.Struct("<8sII48x")
 # A record is these three parts, one after the other; what was not written is 0, which is no time on the run's clock.
 BEGIN = struct.Struct("<qqqqIIHBBB")  # key, value, intended, started | client, payload | endpoint, lane, kind, begun
@@ -36,6 +36,7 @@ END = struct.Struct("<HBq")  # error, outcome, ended
 ANSWERED = struct.Struct("<q")
 RECORD_BYTES = BEGIN.size + END.size + ANSWERED.size
 GROWTH_BYTES = 1 << 20  # added to a file at a time: 16,384 records
+OLDEST = 0  # the value of a read that found what was there before anything was written, or nothing at all
 NOTHING = -1  # a key, value, time or answer that there is not
 VALUES_PER_PROCESS = 1 << 40  # each process numbers its writes from a base of its own, so that no two are equal
 OBSERVE = "observe.jsonl"  # in a history's folder: nodes that come and go while it is recorded
@@ -72,7 +73,12 @@ class _Room:
     def __init__(self, path: Path) -> None:
         self.path, self.size = path, 0
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
-        self._take()
+        try:
+            self._take()
+        except OSError:
+            os.close(self._file)
+            path.unlink()
+            raise
         self.map = mmap.mmap(self._file, 0)
 
     def _take(self) -> None:

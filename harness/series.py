@@ -244,7 +244,7 @@ def slot_strips(history: History, over: Windows) -> dict[str, Strip]:
 
 def _owned(event: Event) -> str:
     """`5461 slots`, and how many of those that it has to do with are on their way; empty for none."""
-    owned = sum(1 for _ in slots.slots_of(slots.read(str(event.data.get("slots", "")))))
+    owned = sum(last - first + 1 for first, last in slots.read(str(event.data.get("slots", ""))))
     moving = event.data.get("moving", 0)
     return ", ".join([f"{owned} slot" + "s" * (owned > 1)] * (owned > 0) + [f"{moving} on their way"] * (moving > 0))
 

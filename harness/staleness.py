@@ -11,6 +11,7 @@ import numpy as np
 
 from harness.clock import SECOND_NS
 from harness.history import NOTHING, Array, Operations, Outcome
+from harness.recording import OLDEST
 
 NEVER = np.iinfo(np.int64).max
 
@@ -38,16 +39,20 @@ def _by_key(keys: Array, rows: Array) -> list[Array]:
 
 
 def _over(updates: Operations, reads: Operations) -> Array:
-    """For each read, when the update that wrote its value was over; NEVER where that is not known."""
-    order = np.argsort(updates["value"], kind="stable")
-    values = updates["value"][order]
-    acknowledged = (updates["outcome"] == Outcome.OK) & (updates["ended"] != NOTHING)
-    ended = np.where(acknowledged, updates["ended"], NEVER)[order]
-    found = np.full(len(reads), NEVER)
-    found[reads["value"] == 0] = NOTHING  # it was there before anything was asked
-    if len(values):
-        at = np.minimum(np.searchsorted(values, reads["value"]), len(values) - 1)
-        found = np.where(values[at] == reads["value"], ended[at], found)
+    """For each read, since when the update that wrote its value was over for certain; NEVER where that is not known.
+
+    It was when it was acknowledged, or, if nobody was told so, when somebody had read what it wrote.
+    """
+    values, which = np.unique(reads["value"], return_inverse=True)
+    over = np.full(len(values), NEVER)
+    np.minimum.at(over, which, reads["ended"])
+    sure = (updates["outcome"] == Outcome.OK) & (updates["ended"] != NOTHING)
+    written, ended = updates["value"][sure], updates["ended"][sure]
+    at = np.minimum(np.searchsorted(values, written), max(len(values) - 1, 0))
+    known = values[at] == written if len(values) else np.zeros(len(written), dtype=bool)
+    np.minimum.at(over, at[known], ended[known])
+    over[values == OLDEST] = NOTHING
+    found: Array = over[which]
     return found
 
 

@@ -42,7 +42,7 @@ class FillMemory:
             yield
         finally:
             # A replica may be primary by now, and has all of it; or nobody is, for a moment.
-            wait_until(lambda: free(cluster), FREED_WITHIN_S, "a primary to give the memory back")
+            wait_until(lambda: free(cluster, node.spec.shard), FREED_WITHIN_S, "a primary to give the memory back")
 
     def witnesses_on_host(self, cluster: Cluster, node: Node) -> Sequence[Witness]:
         return [Filled(cluster, node)]

@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.probes._resp import Lost, Resp, Said, connected
 from harness.probes.contract import Address, Answered
-from harness.recording import Outcome
+from harness.recording import OLDEST, Outcome
 
 OK = Answered(Outcome.OK)
 # A list: what is pushed twice is there twice, and how many there are costs nothing to know.
@@ -43,14 +43,14 @@ class RedisConnection:
         return OK
 
     async def read(self) -> Answered:
-        """Reads the newest value."""
+        """Reads the newest value; one that is not there is older than all."""
         if self._session.broken is not None:
             return Answered(Outcome.FAILED, self._session.broken)
         try:
             newest = await self._session.ask(b"LINDEX", KEY, b"-1")
         except (Said, Lost) as problem:
             return Answered(Outcome.FAILED, str(problem))
-        return Answered(Outcome.OK, seen=int(newest)) if newest else OK
+        return Answered(Outcome.OK, seen=int(newest or OLDEST))
 
     async def role(self) -> dict[str, Any]:
         """What the server says of itself; of a replica, `link` says how it stands with its primary."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -232,6 +233,20 @@ def test_a_full_disk_ends_the_recording_in_one_line_and_loses_nothing_before(tmp
     assert (refused, again) == (f"{ROOM} {said}", said)
     rows = read_recording(tmp_path / "load-1.ops")
     assert list(rows["value"]) == list(range(ROOM))
+
+
+def test_a_full_disk_refuses_payloads_in_the_same_words_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorder = Recorder(tmp_path, "load-1", "az-a")
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    for _ in range(2):
+        with pytest.raises(DiskError, match=r"load-1\.payloads cannot be written: No space left on device"):
+            recorder.payload({"of": 1})
+    with pytest.raises(DiskError):
+        recorder.check()
 
 
 def test_a_lost_note_raises_nothing_where_it_is_written_but_is_not_passed_over(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ def judged(made: Run) -> Finding:
         (250, 0.0),  # written at 5.000; the next one at 5.02
         (249, 0.008),  # value 250 was acknowledged at 5.002, and the reader asks at 5.01
         (200, 0.988),  # value 201 was, at 4.022
+        (0, 4.988),  # nothing at all, where value 1 was acknowledged at 0.022
         (100_000, 0.0),  # of a value that nobody wrote nothing is known
     ],
 )
@@ -42,6 +43,14 @@ def test_a_write_of_unknown_outcome_proves_no_lag() -> None:
     made = Run(end=10).operation(1, value=1, lane="kept", kind="probe_write")
     made.operation(2, UNKNOWN, value=2, lane="kept", kind="probe_write", takes=0.1)
     assert found(judged(read(made, 5, 1)), "reader_lag_max").value == 0
+
+
+def test_a_value_of_unknown_outcome_is_as_old_as_its_first_read() -> None:
+    """A crash leaves such a write on a replica, which may show nothing newer for long."""
+    made = written()
+    made.operation(3.005, UNKNOWN, value=7777, lane="kept", kind="probe_write", takes=0.1)
+    lag = found(judged(read(read(made, 3.5, 7777), 6.0, 7777)), "reader_lag_max").value
+    assert lag == pytest.approx(6.0 - 3.522), "value 176 was sent at 3.52, after somebody had seen 7777"
 
 
 def test_reads_of_the_writer_and_of_the_load_do_not_count() -> None:

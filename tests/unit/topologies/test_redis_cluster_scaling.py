@@ -93,3 +93,13 @@ def test_one_shard_s_memory_is_full_and_the_others_have_room(machine: Any) -> No
                 assert one.set(key, "x" * 1000)
     wait_until(lambda: witness.look() == witness.normal, 10, "the server to have let go of all of it")
     assert all(one.set(key, "x" * 1000) for key in second)
+
+
+def test_how_much_has_arrived_is_what_its_owners_own(machine: Any) -> None:
+    topology = machine.topology
+    first, second = (range(low, high + 1) for low, high in shares(3)[:2])
+    assert topology.moved(machine) is None
+    topology._moving.update({"1": frozenset(first[:100])})
+    assert topology.moved(machine) == 1
+    topology._moving.update({"3": frozenset(second[:300])})
+    assert topology.moved(machine) == 0.25
