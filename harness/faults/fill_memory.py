@@ -16,7 +16,8 @@ from harness.protocols import Cluster, Memory, Node, NodeSpec, Witness
 # Big pieces while there is room for many, then such as leave none that an entry of a client would find.
 PIECES = ((262_144, 64), (16_384, 64), (256, 512))
 FULL_WITHIN_S, FREED_WITHIN_S = 30.0, 30.0
-FULL = 0.98  # as witnessed: what clients delete and what is put out leaves some room for a moment
+FULL = 0.98  # of a server that puts others out, and so never says that it is
+WITNESSED = 0.95  # what clients delete, and big pieces that are put out, leave some room for a moment
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Filled:
 
     def look(self) -> str:
         seen = share(self.cluster, self.node)
-        return "silent" if seen is None else self.expected if seen >= FULL else self.normal
+        return "silent" if seen is None else self.expected if seen >= WITNESSED else self.normal
 
 
 def _fill(cluster: Cluster, node: Node, memory: Memory) -> None:
