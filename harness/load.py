@@ -27,6 +27,7 @@ import gevent
 
 from harness import registry
 from harness.clock import SECOND_NS, cpu_s, now_ns
+from harness.deadline import Deadline, Expired
 from harness.locustfile import Failed, OwnUsers
 from harness.niceness import give_way
 from harness.recording import VALUES_PER_PROCESS, Notes, Outcome, Recorder
@@ -97,6 +98,7 @@ def user_class(context: Context) -> type[locust.User]:
             logins = {"writer": context.login, "reader": context.reading}
             self.sessions = {name: context.driver.session(logins[name], workload.reconnect_s) for name in endpoints}
             self.number = next(numbers)
+            self.deadline = Deadline()
             anew = context.start.exists()
             for session in self.sessions.values():
                 gevent.with_timeout(workload.deadline_s * 5, session.connect, timeout_value="deadline")
@@ -108,6 +110,7 @@ def user_class(context: Context) -> type[locust.User]:
                 self.intended += -(-missed // context.interval_ns) * context.interval_ns
 
         def on_stop(self) -> None:
+            self.deadline.close()
             for session in self.sessions.values():
                 session.drop()
 
@@ -155,13 +158,10 @@ def user_class(context: Context) -> type[locust.User]:
             endpoint = recorder.name("endpoint", f"{leads[kind]}:{shard}") if shard else endpoints[leads[kind]]
             at = recorder.begin(lane, kinds[kind], endpoint, self.number, intended, started, key, value, reference)
             done = unanswered[kind]
-            expired = gevent.Timeout((intended + deadline_ns - started) / 1e9)
             try:
-                with expired:
+                with self.deadline.at(intended + deadline_ns):
                     done = Done(*workload.perform(kind, session, key, value, payload))
-            except gevent.Timeout as timeout:
-                if timeout is not expired:
-                    raise
+            except Expired:
                 session.drop()
             ended = now_ns()
             recorder.end(at, done.outcome, ended, recorder.name("error", done.error) if done.error else 0, done.seen)
