@@ -67,7 +67,7 @@ def recording(times: int) -> Iterator[Row]:
     for durable, bound in ((True, "≤ 2 %"), (False, "")):
         with postgresql(durable=durable) as login:
             found = [_asked("switched", "ledger", 10, 0, login) for _ in range(times)]
-        asked = [{way: _each(one) for way, one in ways.items()} for ways in found]
+        asked = [{way: _each(one, f"ledger, {way}") for way, one in ways.items()} for ways in found]
         server = "that syncs each commit, as it does unless told otherwise" if durable else "that syncs nothing"
         fewer = [1 - one["recorded"]["per_s"] / one["unrecorded"]["per_s"] for one in asked]
         more = [one["recorded"]["cpu_us"] / one["unrecorded"]["cpu_us"] - 1 for one in asked]
@@ -193,11 +193,15 @@ def _asked(way: str, workload: str, users: int, rate: float, login: Login) -> di
     return found
 
 
-def _each(found: dict[str, float]) -> dict[str, float]:
+def _each(found: dict[str, float], whose: str) -> dict[str, float]:
     """What one operation cost, and how many there were a second."""
     if not found["operations"] or found["failed"] > found["operations"] / 1000:
-        sys.exit(f"{found['failed']} of {found['operations']} operations failed")
+        sys.exit(f"{whose}: {found['failed']} of {found['operations']} operations failed")
     return {"cpu_us": found["cpu_s"] / found["operations"] * 1e6, "per_s": found["operations"] / found["lasted_s"]}
+
+
+def _cost(way: str, workload: str, users: int, rate: float, login: Login) -> dict[str, float]:
+    return _each(_asked(way, workload, users, rate, login), f"{workload}, {users} users, {way}")
 
 
 def load(times: int) -> Iterator[Row]:
@@ -219,7 +223,7 @@ def _costs(workload: str, times: int, asked: dict[int, tuple[str, ...]]) -> Iter
             return
         for users in USERS:
             for rate, ways in asked.items():
-                rounds = [{way: _each(_asked(way, workload, users, rate, login)) for way in ways} for _ in range(times)]
+                rounds = [{way: _cost(way, workload, users, rate, login) for way in ways} for _ in range(times)]
                 ratios = [one["ours"]["cpu_us"] / one["plain"]["cpu_us"] for one in rounds]
                 each = ", ".join(f"{WAYS[way]} {_middle(rounds, way, 'cpu_us')} µs" for way in ways)
                 rates = ", ".join(f"{_middle(rounds, way, 'per_s')}/s" for way in ways)
