@@ -28,6 +28,7 @@ RECORDED = Path(__file__).parents[1] / "recorded"
 NAMES = sorted(folder.name for folder in RECORDED.iterdir())
 CRASH, OUTAGE, LATENCY = "writer_crash", "zone_outage_asynchronous", "client_latency"
 STALE = "stale_cache"
+SHARD = "shard_primary_crash"
 FAILOVER = "failover_phases"  # with the logs of manager and routers, and what Locust says of itself
 
 
@@ -137,6 +138,20 @@ def lengthen_the_outage(run: Copy) -> None:
     run.operations(kept & (operations["intended"] >= broken) & (operations["intended"] < until), outcome=Outcome.UNKNOWN)
 
 
+def break_another_shard(run: Copy) -> None:
+    """A second after the first shard's primary died, nobody writes to the second one for a second."""
+    operations, broken = run.was.operations, run.was.faults[0].injecting or 0
+    since = (broken + SECOND_NS <= operations["intended"]) & (operations["intended"] < broken + 2 * SECOND_NS)
+    run.operations(operations.mask(lane="kept", endpoint="writer:2") & since, outcome=Outcome.UNKNOWN)
+
+
+def lose_a_write_of_another_shard(run: Copy) -> None:
+    operations = run.was.operations
+    there = np.isin(operations["value"], np.concatenate([held["scattered"] for held in run.was.final_reads.values.values()]))
+    ok = operations.mask(lane="workload", kind="append", endpoint="writer:2") & (operations["outcome"] == Outcome.OK) & there
+    run.final_reads(np.delete, int(operations["value"][np.flatnonzero(ok)[0]]))
+
+
 def be_late(run: Copy) -> None:
     """Every kept probe of the writer starts, and ends, 100 ms later than it did."""
     operations = run.was.operations
@@ -234,6 +249,8 @@ def elect_early(run: Copy) -> None:
         (FAILOVER, forget("promoted"), "phases", "unknown", "promote could not be measured"),
         (FAILOVER, forget("routed"), "phases", "unknown", "route could not be measured"),
         (FAILOVER, elect_early, "phases", "fail", "promote 6."),
+        (SHARD, break_another_shard, "outage", "fail", "write_outage_elsewhere"),
+        (SHARD, lose_a_write_of_another_shard, "durability", "fail", "lost_writes_elsewhere 1, at most 0"),
         (STALE, serve_what_was_replaced, "cache", "fail", "staleness_max 2"),
     ],
 )
