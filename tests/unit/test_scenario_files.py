@@ -32,6 +32,7 @@ BEYOND_A_SCHEMA = {
     "after_the_end",
     "bounds_that_exclude_each_other",
     "change_is_healed",
+    "change_is_never_half_way",
     "change_that_takes_the_id_of_a_fault",
     "change_to_a_node_that_is_not_there",
     "change_to_no_database",
