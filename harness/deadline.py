@@ -1,6 +1,6 @@
 """How is an operation ended when its time is up, without a timer for each?
 
-A timer that is made, started and stopped for every operation (gevent.Timeout) is a twentieth of what a cheap operation costs.
+A timer that is made, started and stopped for every operation (gevent.Timeout) shows in what a cheap operation costs.
 Most operations end long before their deadline: one timer, set once, looks now and then whether there is anything to end.
 """
 

@@ -66,8 +66,8 @@ class Outcome(IntEnum):
 class _Room:
     """A mapped file that grows by GROWTH_BYTES; `map` is always the same object, and ends at `size`.
 
-    Its room is taken by writing zeros: pages that are there already cost the load a quarter of those that the file system
-    must find at their first use, one by one (benchmarks.scale). Raises OSError when there is none.
+    Its room is taken by writing zeros: pages that are there already cost the load less than those that the file system must
+    find at their first use, one by one. Raises OSError when there is none.
     """
 
     def __init__(self, path: Path) -> None:

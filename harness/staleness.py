@@ -52,6 +52,7 @@ def _over(updates: Operations, reads: Operations) -> Array:
     known = values[at] == written if len(values) else np.zeros(len(written), dtype=bool)
     np.minimum.at(over, at[known], ended[known])
     over[values == OLDEST] = NOTHING
+    over[values == NOTHING] = NEVER  # no value at all
     found: Array = over[which]
     return found
 

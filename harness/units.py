@@ -29,6 +29,12 @@ class MoreThan:
         return {**handler(source), "gt": self.bound}
 
 
+def some_of(what: str, share: float, why: str) -> None:
+    """Raises ValueError for a share that is nothing, or all."""
+    if not 0 < share < 1:
+        raise ValueError(f"{what} are more than 0% and less than 100%: {why}")
+
+
 def seconds(text: object) -> float:
     """`250ms` → 0.25. Raises ValueError for a number without a unit, or a negative one."""
     found = _DURATION.match(text.strip()) if isinstance(text, str) else None

@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 
 import locust
-from pymemcache.client.hash import HashClient  # type: ignore[import-untyped]
-from pymemcache.exceptions import MemcacheError  # type: ignore[import-untyped]
+from pymemcache.client.hash import HashClient  # type: ignore[import-untyped]  # it comes without types
+from pymemcache.exceptions import MemcacheError  # type: ignore[import-untyped]  # the same
 
 from benchmarks.plain import NUMBERS, Plain
 from harness.keys import filler

@@ -46,7 +46,7 @@ REMEMBERED = 20_000  # keys whose node is known without hashing them again
 def _ring(nodes: tuple[str, ...]) -> Callable[[str], str | None]:
     """Tells a key's node. Made once for all users of a process: of 40 nodes it takes 20 ms.
 
-    A key that is asked for often is hashed once: that would be a tenth of what a user's read costs.
+    A key that is asked for often is hashed once, which otherwise shows in what a user's read costs.
     """
     return lru_cache(REMEMBERED)(HashRing(list(nodes), hash_fn="ketama").get_node)
 

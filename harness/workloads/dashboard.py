@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from harness.clock import SECOND_NS, now_ns
 from harness.recording import Outcome
 from harness.sessions import Done
-from harness.units import MoreThan
+from harness.units import MoreThan, some_of
 
 if TYPE_CHECKING:
     import redis
@@ -75,8 +75,7 @@ class Dashboard:
     claim_after_s: Annotated[float, MoreThan(0)] = 2
 
     def __post_init__(self) -> None:
-        if not 0 < self.reads_share < 1:
-            raise ValueError("reads are more than 0% and less than 100%: events must come, and be shown")
+        some_of("reads", self.reads_share, "events must come, and be shown")
 
     @property
     def mix(self) -> dict[str, float]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from harness.keys import Distribution, carried, chooser, filler
 from harness.recording import Outcome
 from harness.sessions import Done
-from harness.units import MoreThan
+from harness.units import MoreThan, some_of
 
 if TYPE_CHECKING:
     from harness.load import Context
@@ -45,8 +45,7 @@ class Entries:
     reads_share: float = 0.9
 
     def __post_init__(self) -> None:
-        if not 0 < self.reads_share < 1:
-            raise ValueError("reads are more than 0% and less than 100%: entries must be made, and asked for")
+        some_of("reads", self.reads_share, "entries must be made, and asked for")
 
     @property
     def mix(self) -> dict[str, float]:

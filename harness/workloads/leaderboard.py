@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from harness.keys import Distribution, chooser
 from harness.recording import Outcome
 from harness.sessions import Done
-from harness.units import MoreThan
+from harness.units import MoreThan, some_of
 
 if TYPE_CHECKING:
     import redis
@@ -65,8 +65,7 @@ class Leaderboard:
     def __post_init__(self) -> None:
         if self.members >= OF_RANK:
             raise ValueError(f"{self.members} members; a board has fewer than {OF_RANK}")
-        if not 0 < self.reads_share < 1:
-            raise ValueError("reads are more than 0% and less than 100%: scores must change, and ranks be asked for")
+        some_of("reads", self.reads_share, "scores must change, and ranks be asked for")
 
     @property
     def mix(self) -> dict[str, float]:

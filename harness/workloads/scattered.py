@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from harness import keys
 from harness.sessions import Done
-from harness.units import MoreThan
+from harness.units import MoreThan, some_of
 
 if TYPE_CHECKING:
     from harness.load import Context
@@ -42,8 +42,7 @@ class Scattered:
     distribution: keys.Distribution = "uniform"
 
     def __post_init__(self) -> None:
-        if not 0 < self.reads_share < 1:
-            raise ValueError("reads are more than 0% and less than 100%: values must be appended, and read")
+        some_of("reads", self.reads_share, "values must be appended, and read")
 
     @property
     def mix(self) -> dict[str, float]:

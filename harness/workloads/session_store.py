@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from harness.keys import DIGITS, Distribution, carried, chooser, filler
 from harness.recording import Outcome
 from harness.sessions import Done
-from harness.units import MoreThan
+from harness.units import MoreThan, some_of
 
 if TYPE_CHECKING:
     import redis
@@ -56,8 +56,7 @@ class SessionStore:
     def __post_init__(self) -> None:
         if self.value_bytes < DIGITS:
             raise ValueError(f"value_bytes is {DIGITS} at least: a session carries its number")
-        if not 0 < self.reads_share < 1:
-            raise ValueError("reads are more than 0% and less than 100%: sessions must be made, and looked at")
+        some_of("reads", self.reads_share, "sessions must be made, and looked at")
 
     @cached_property
     def _live(self) -> list[int]:

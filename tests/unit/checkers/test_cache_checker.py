@@ -69,6 +69,10 @@ def test_of_two_updates_at_once_neither_replaced_the_other_for_certain() -> None
     assert found(judged(read(read(made, 8, 1), 8, 2)), "staleness_max").value == 0
 
 
+def test_a_read_without_a_value_is_not_stale() -> None:
+    assert found(judged(read(read(run(), 6, -1), 12, -1)), "staleness_max").value == 0
+
+
 def test_of_another_key_nothing_is_replaced() -> None:
     made = run().operation(20, key=8, value=0, kind="read cached", takes=0.001)
     assert found(judged(made), "staleness_max").value == 0
