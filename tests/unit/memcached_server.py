@@ -41,9 +41,17 @@ def _answers(port: int) -> bool:
 
 
 def signalled(process: int, number: int) -> None:
-    """Sends a signal, and returns when who was to stop, or to end, has done so."""
+    """Sends a child a signal, and returns when all of its threads that were to stop, or to end, have done so.
+
+    The first thread alone tells too little: the others may still answer, and keep the listening socket open.
+    """
     os.kill(process, number)
-    awaited = {signal.SIGSTOP: "T", signal.SIGKILL: "Z"}.get(signal.Signals(number))
-    if awaited:
-        state = Path(f"/proc/{process}/stat")
-        wait_until(lambda: state.read_text().rpartition(")")[2].split()[0] == awaited, 5, "the process to obey", every_s=0.01)
+    if number == signal.SIGSTOP:
+        wait_until(lambda: set(_states(process)) == {"T"}, 5, "the process to stop", every_s=0.01)
+    elif number == signal.SIGKILL:
+        os.waitid(os.P_PID, process, os.WEXITED | os.WNOWAIT)  # reported when its last thread has closed its files
+
+
+def _states(process: int) -> list[str]:
+    threads = Path(f"/proc/{process}/task").glob("*/stat")
+    return [thread.read_text().rpartition(")")[2].split()[0] for thread in threads]
