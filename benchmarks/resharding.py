@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,7 +88,7 @@ def main() -> None:
                 )
                 found[way].append(seen(history.read(ended.folder / "history"), ended.verdict.value))
     print("| figure | to reach | native (MIGRATESLOTS) | key by key (MIGRATE) |\n| --- | --- | --- | --- |")
-    rows = (
+    rows: tuple[tuple[str, str, Callable[[list[Seen]], str]], ...] = (
         ("errors", "0", lambda all_: str(sum(one.errors for one in all_))),
         ("worst stall", "≤ 250 ms", lambda all_: spread([one.stall_s * 1000 for one in all_], "{:.0f} ms")),
         ("throughput, of what it was before", "≥ 70 %", lambda all_: spread([one.throughput * 100 for one in all_], "{:.0f} %")),

@@ -149,7 +149,7 @@ class Dashboard(Redis):
 
 
 class Scattered(Redis):
-    value = staticmethod(filler(LISTS.size))
+    value = staticmethod(filler(LISTS.value_bytes))
 
     def key(self) -> str:
         return f"{scattered.PREFIX}{random.randrange(LISTS.lists)}"
