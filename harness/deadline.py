@@ -6,6 +6,7 @@ Most operations end long before their deadline: one timer, set once, looks now a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
@@ -23,10 +24,14 @@ class Expired(gevent.Timeout):
 
 
 class Deadline:
-    """Ends what the greenlet that made it waits for: `with deadline.at(instant): …` raises Expired at that instant."""
+    """Ends what the greenlet that made it waits for: `with deadline.at(instant): …` raises Expired at that instant.
 
-    def __init__(self) -> None:
+    Another `why` makes what is raised instead.
+    """
+
+    def __init__(self, why: Callable[[], BaseException] = Expired) -> None:
         self._greenlet = getcurrent()
+        self._why = why
         self._instant = NEVER  # at which what is under way expires
         self._rings_at = NEVER
         self._timer: Any = None
@@ -55,7 +60,7 @@ class Deadline:
         if self._instant > now_ns():
             self._set()
         else:
-            self._greenlet.throw(Expired())
+            self._greenlet.throw(self._why())
 
     def close(self) -> None:
         """Forgets the timer, which would ring once more."""

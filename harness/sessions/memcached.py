@@ -33,6 +33,7 @@ from harness.probes.contract import network_error
 from harness.probes.memcached import PREFIX as PROBED
 from harness.recording import Outcome
 from harness.sessions import Login, Session
+from harness.sockets import SOCKETS
 
 CONNECT_TIMEOUT_S = 0.25  # less than a workload's deadline: there must be time left for asking somebody else
 TIMEOUT_S = 0.25
@@ -83,7 +84,7 @@ class Nodes(HashClient):  # type: ignore[misc]  # pymemcache comes without types
         self._named = dict(named)
         super().__init__(
             list(named), hasher=Ketama, connect_timeout=CONNECT_TIMEOUT_S, timeout=TIMEOUT_S, no_delay=True,
-            retry_attempts=0, dead_timeout=dead_s, default_noreply=False,
+            retry_attempts=0, dead_timeout=dead_s, default_noreply=False, socket_module=SOCKETS,
         )  # fmt: skip
         self._leaves_out = dead_s > 0
 
