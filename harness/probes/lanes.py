@@ -90,6 +90,7 @@ class Lane:
     connecting: int = 0
     next_attempt: int = 0
     refilling: bool = False
+    between_ticks: bool = False
     wary: bool = False
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -137,13 +138,23 @@ class Lane:
     def _attempt(self, intended: int) -> None:
         """Tries to connect; where the pace allows several attempts between two ticks, goes on until there is a connection."""
         self.next_attempt = now_ns() + int(self.target.reconnect_ms * MILLISECOND_NS)
-        if self.target.reconnect_ms < self.target.cadence_ms:
-            asyncio.get_running_loop().call_later(self.target.reconnect_ms / 1000, self._between_ticks)
+        if self.target.reconnect_ms < self.target.cadence_ms and not self.between_ticks:
+            self.between_ticks = True
+            self._later(self._between_ticks)
         self._start(intended, self._ask_anew)
 
+    def _later(self, call: Callable[[], None]) -> None:
+        """At the next attempt: a loop's timers are no more exact than a millisecond, and may be early."""
+        asyncio.get_running_loop().call_later(max(0.001, (self.next_attempt - now_ns()) / 1e9), call)
+
     def _between_ticks(self) -> None:
-        if not self.idle and now_ns() >= self.next_attempt and not self._full():
+        """Tries again at its time, also after an attempt that broke off while another one would have been too much."""
+        self.between_ticks = not self.idle
+        if not self.between_ticks:
+            return
+        if now_ns() >= self.next_attempt and not self._full():
             self._attempt(now_ns())
+        self._later(self._between_ticks)
 
     def _dead_path(self) -> bool:
         """Whether the server saw nothing of what is unanswered, as its silence says: then a new try costs it nothing."""

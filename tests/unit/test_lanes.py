@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,23 +18,29 @@ from harness.probes.lanes import Lane, Target, Values
 from harness.recording import Outcome, Recorder
 
 
+@dataclass(frozen=True)
 class NobodyThere:
-    """A protocol whose server never lets anybody in."""
+    """A protocol whose server never lets anybody in, and takes its time to say so."""
+
+    after_s: float = 0
 
     async def connect(self, address: Address) -> Connection:
-        raise ConnectionError("connection refused")
+        await asyncio.sleep(self.after_s)
+        raise ConnectionError("connection reset")
 
 
-def asked(folder: Path, reconnect_ms: float, for_s: float) -> Any:
-    """What a lane with a cadence of 20 ms records at an address where nobody listens."""
+def asked(folder: Path, reconnect_ms: float, for_s: float, cadence_ms: float = 20, breaks_off_after_s: float | None = None) -> Any:
+    """What a lane records at an address where nobody listens, or where logins break off after some time."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound and never listened at: the kernel refuses
+        if breaks_off_after_s is not None:
+            taken.listen()
         target = Target(
-            "writer", "probe_write", Address(*taken.getsockname()), "kept", cadence_ms=20, deadline_ms=200, delay_ns=0,
+            "writer", "probe_write", Address(*taken.getsockname()), "kept", cadence_ms=cadence_ms, deadline_ms=200, delay_ns=0,
             unanswered_max=4, reconnect_ms=reconnect_ms,
         )  # fmt: skip
         recorder = Recorder(folder, "probe-az-a", "az-a")
-        lane = Lane(target, NobodyThere(), recorder, Values(0))
+        lane = Lane(target, NobodyThere(breaks_off_after_s or 0), recorder, Values(0))
 
         async def go() -> None:
             with suppress(TimeoutError):
@@ -50,6 +57,12 @@ def test_a_lane_tries_at_its_own_pace_between_ticks(tmp_path: Path) -> None:
     tried = rows[rows["outcome"] == Outcome.FAILED]
     assert len(tried) > 25 + 10, "more than one attempt for each of the 25 ticks"
     assert np.median(np.diff(np.sort(tried["started"]))) < 15 * MILLISECOND_NS
+
+
+def test_a_login_that_breaks_off_is_tried_again_before_the_next_tick(tmp_path: Path) -> None:
+    rows = asked(tmp_path, reconnect_ms=2, for_s=0.4, cadence_ms=100, breaks_off_after_s=0.01)
+    tried = rows[rows["outcome"] == Outcome.FAILED]
+    assert len(tried) > 3 * 4, "more than two attempts for each of the four ticks"
 
 
 def test_a_pace_slower_than_the_cadence_leaves_ticks_without_an_attempt(tmp_path: Path) -> None:
