@@ -29,18 +29,18 @@ class NobodyThere:
         raise ConnectionError("connection reset")
 
 
-def asked(folder: Path, reconnect_ms: float, for_s: float, cadence_ms: float = 20, breaks_off_after_s: float | None = None) -> Any:
+def asked(folder: Path, *, reconnect_ms: float, for_s: float, cadence_ms: float = 20, breaks_off_after_s: float = -1) -> Any:
     """What a lane records at an address where nobody listens, or where logins break off after some time."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound and never listened at: the kernel refuses
-        if breaks_off_after_s is not None:
+        if breaks_off_after_s >= 0:
             taken.listen()
         target = Target(
             "writer", "probe_write", Address(*taken.getsockname()), "kept", cadence_ms=cadence_ms, deadline_ms=200, delay_ns=0,
             unanswered_max=4, reconnect_ms=reconnect_ms,
         )  # fmt: skip
         recorder = Recorder(folder, "probe-az-a", "az-a")
-        lane = Lane(target, NobodyThere(breaks_off_after_s or 0), recorder, Values(0))
+        lane = Lane(target, NobodyThere(max(0, breaks_off_after_s)), recorder, Values(0))
 
         async def go() -> None:
             with suppress(TimeoutError):

@@ -36,7 +36,7 @@ def test_an_answer_is_read_be_it_there_or_on_its_way(pair: tuple[PatientSocket, 
     assert asks.recv(10) == b""
 
 
-def test_without_an_answer_it_gives_up_after_its_timeout_and_can_be_asked_again(pair: tuple[PatientSocket, socket.socket]) -> None:
+def test_without_an_answer_it_gives_up_in_time_and_can_be_asked_again(pair: tuple[PatientSocket, socket.socket]) -> None:
     asks, answers = pair
     asks.settimeout(0.02)
     for _ in range(2):
