@@ -115,10 +115,11 @@ def _servers() -> Iterator[Examined]:
     """Those that only the distribution has; the others come with the extra."""
     from harness.namespaces import servers  # noqa: PLC0415 (as the runtime that needs them)
 
-    for family, topology in servers.FROM_DISTRIBUTION.items():
-        found = shutil.which(family, path=servers.path())
-        needed_by = f"the topology {topology} on --runtime local"
-        yield Examined(family, found is not None, found or "not on PATH", f"apt-get install {family}", needed_by)
+    for family, (package, user) in servers.FROM_DISTRIBUTION.items():
+        found = shutil.which(package, path=servers.path())
+        yield Examined(
+            family, found is not None, found or "not on PATH", f"apt-get install {package}", f"{user} on --runtime local"
+        )
 
 
 def _memory(meminfo: Path) -> Examined:

@@ -613,7 +613,7 @@ class ReshardsOffline(Protocol):
     def owned(self, cluster: Cluster) -> Mapping[str, str]:
         """How much of the data each database node keeps, in words, by its own word."""
 
-    def reshard_offline(self, cluster: Cluster, shards: int, node_type: str, within_s: float) -> Resharded:
+    def reshard_offline(self, cluster: Cluster, shards: int, node_type: str, engine: str, within_s: float) -> Resharded:
         """Backs up, restores, verifies, cuts over. Raises ClusterError, with where it stopped, when it could not."""
 
 

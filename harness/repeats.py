@@ -154,7 +154,7 @@ def run(
         return runner.run(scenario, runtime=runtime, reports=reports, seed=seed, progress=progress, locust_ui=locust_ui)
     if locust_ui:
         raise UsageError("Locust's web UI is served for a single run; leave out `--locust-ui`, or `repeat` in the scenario")
-    chosen = runtimes.called(runtime, scenario.images, progress, (), scenario.topology.options)
+    chosen = runtimes.called(runtime, scenario.images, progress, (), scenario.topology.options, scenario.later)
     with written_below(reports):
         folder = runner.new_folder(reports, scenario)
         (folder / ASKED).write_text(json.dumps({"min": asked.min, "max": asked.max, "until": dict(asked.until)}))

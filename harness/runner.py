@@ -70,7 +70,7 @@ def run(
     wrong once the cluster is being started ends in a report whose verdict is UNKNOWN.
     """
     ports = locust_ui_ports(len(scenario.workloads)) if locust_ui else ()
-    chosen = runtimes.called(runtime, scenario.images, progress, ports, scenario.topology.options)
+    chosen = runtimes.called(runtime, scenario.images, progress, ports, scenario.topology.options, scenario.later)
     with written_below(reports):
         folder = new_folder(reports, scenario)
         record(scenario, chosen, folder, drawn(seed), progress)

@@ -11,6 +11,7 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from threading import BoundedSemaphore
 
 from harness.errors import ClusterError
 from harness.protocols import Cluster, Endpoint, Group, Link, Node, Witness
@@ -18,6 +19,7 @@ from harness.protocols import Cluster, Endpoint, Group, Link, Node, Witness
 LOOK = ("harness-look",)  # every client node has it: look.py
 ECHOES = ("harness-echoes",)  # and echoes.py
 WAGON_BYTES = 1400
+_FEW_AT_ONCE = BoundedSemaphore(2)
 WITHIN_S = 0.6  # what has not answered by then counts as silent; where an answer is expected, it is asked again
 
 
@@ -48,7 +50,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class Delayed:
-    """Whether a link's first answers take at least `at_least_ms` longer than a millisecond or so."""
+    """Whether a link's first answers take at least `at_least_ms`.
+
+    The quickest of some tells: a busy machine makes any of them later than the link does, and none earlier.
+    """
 
     cluster: Cluster
     link: Link
@@ -67,7 +72,8 @@ class Delayed:
         """Of several ways that make up a link, what is seen of all that lead anywhere."""
         client = self.cluster.client(self.link.zone)
         # One after the other: all links are looked at at once, and the looking must not be what delays them.
-        answers = [self._seen(client, way) for way in self.link.ways]
+        with _FEW_AT_ONCE:
+            answers = [self._seen(client, way) for way in self.link.ways]
         seen = {one for one in answers if one != "silent"} or {"silent"}
         return seen.pop() if len(seen) == 1 else f"not the same on all ways: {', '.join(sorted(seen))}"
 
@@ -76,10 +82,10 @@ class Delayed:
         measured = [float(word) for word in ran.out.split()]
         if not measured:
             return "silent"
-        middle = statistics.median(measured)
-        if middle >= self.at_least_ms:
+        quickest = min(measured)
+        if quickest >= self.at_least_ms:
             return self.expected
-        return self.normal if middle < self.at_least_ms / 2 else f"{middle:.0f} ms"
+        return self.normal if quickest < self.at_least_ms / 2 else f"{quickest:.0f} ms"
 
 
 @dataclass(frozen=True)

@@ -33,8 +33,11 @@ PROGRAMS: dict[str, tuple[str, ...]] = {
     "toxiproxy": (),
     "client": (),
 }
-# Those that no wheel brings, and who needs them.
-FROM_DISTRIBUTION = {"memcached": "elasticache-memcached"}
+# Those that no wheel brings: family → Debian's package, which is called as its program is, and who needs it.
+FROM_DISTRIBUTION = {
+    "memcached": ("memcached", "the topology elasticache-memcached"),
+    "redis": ("redis-server", "engine: redis"),
+}
 EXTRAS = {"moto": "dynamodb"}  # those of another extra of this package than `embedded`
 _MODULES = {"raft": "pysyncobj", "client": "locust", "moto": "moto"}  # what a family's Python program cannot do without
 _SYSTEM = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")

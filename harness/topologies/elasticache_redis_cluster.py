@@ -77,6 +77,7 @@ class ElasticacheRedisCluster:
     _specs: dict[str, NodeSpec] = field(default_factory=dict, init=False, repr=False, compare=False)
     _came: Counter[tuple[str, str]] = field(default_factory=Counter, init=False, repr=False, compare=False)
     _types: list[str] = field(default_factory=list, init=False, repr=False, compare=False)  # that nodes were changed to
+    _engines: list[str] = field(default_factory=list, init=False, repr=False, compare=False)  # the same
     _moving: dict[str, frozenset[int]] = field(default_factory=dict, init=False, repr=False, compare=False)  # to which shard
     _secrets: dict[str, str] = field(
         default_factory=lambda: {user: secrets.token_urlsafe(18) for user in ("admin", "application", "probe")},
@@ -113,18 +114,19 @@ class ElasticacheRedisCluster:
         self._specs.update({spec.name: spec for spec in specs})
         return specs
 
-    def _spec(self, shard: str, zone: str, take: Callable[[str], str], kind: str = "") -> NodeSpec:
+    def _spec(self, shard: str, zone: str, take: Callable[[str], str], kind: str = "", engine: str = "") -> NodeSpec:
         """A member of a shard in a zone; one that takes another's place there is called by its number, too."""
         kind = kind or (self._types or [self.node_type])[-1]
+        engine = engine or (self._engines or [self.engine])[-1]
         address = take(zone)
         self._came[shard, zone] += 1
         again = self._came[shard, zone]
         return NodeSpec(
-            f"redis-{shard}-{zone}" + (f"-{again}" if again > 1 else ""), zone, self.engine, "database", address,
-            partial(self._server, address=address, kind=kind), greeting=Greeting(PORT, PING),
+            f"redis-{shard}-{zone}" + (f"-{again}" if again > 1 else ""), zone, engine, "database", address,
+            partial(self._server, address=address, kind=kind, engine=engine), greeting=Greeting(PORT, PING),
             in_memory=self.persistence == "none", limits=node_type(kind).limits if kind else Limits(), shard=shard,
             memory=self._memory(shard) if kind else None,
-            made={"shard": shard, "kind": kind},
+            made={"shard": shard, "kind": kind, "engine": engine},
         )  # fmt: skip
 
     def _memory(self, shard: str) -> Memory | None:
@@ -138,7 +140,8 @@ class ElasticacheRedisCluster:
         again = name.removeprefix(f"redis-{made['shard']}-{zone}").removeprefix("-")
         self._came[made["shard"], zone] = int(again or 1) - 1
         self._types.append(made["kind"])  # those that come later are as those that came last
-        self._specs[name] = self._spec(made["shard"], zone, lambda _: address, made["kind"])
+        self._engines.append(made["engine"])
+        self._specs[name] = self._spec(made["shard"], zone, lambda _: address, made["kind"], made["engine"])
         return self._specs[name]
 
     def went(self, name: str) -> None:
@@ -443,18 +446,21 @@ class ElasticacheRedisCluster:
 
     # --- another cluster ---
 
-    def reshard_offline(self, cluster: Cluster, shards: int, node_type: str, within_s: float) -> Resharded:
+    def reshard_offline(self, cluster: Cluster, shards: int, node_type: str, engine: str, within_s: float) -> Resharded:
         """The new cluster is made first: writes are refused only from the backup on until clients are led to it."""
         began = now_ns()
         old = [node.spec for node in cluster.nodes.values() if node.spec.role == "database"]
         highest = max(map(int, self._owners(cluster)))
         try:
             wanted = dataclasses.replace(self, shards=shards, node_type=node_type or (self._types or [self.node_type])[-1])
+            engine = engine or (self._engines or [self.engine])[-1]
         except ValueError as problem:
             raise ClusterError(f"{problem}; nothing was changed") from None
         zones = cluster.zones
         new = [
-            self._spec(str(highest + 1 + number), zones[(number + member) % len(zones)], cluster.address, wanted.node_type)
+            self._spec(
+                str(highest + 1 + number), zones[(number + member) % len(zones)], cluster.address, wanted.node_type, engine
+            )
             for number in range(shards)
             for member in range(1 + self.replicas)
         ]
@@ -474,6 +480,7 @@ class ElasticacheRedisCluster:
             raise ClusterError(f"{problem}; the new cluster was taken away again, and the old one goes on") from None
         self._cut_over(cluster, old, new)
         self._types.append(wanted.node_type)
+        self._engines.append(engine)
         self._await_healthy(cluster, FORMED_WITHIN_S)
         took = f"backed up in {told['backed_up_s']:.1f} s, restored in {told['restored_s']:.1f} s, and found equal"
         gone = len({spec.shard for spec in old})
@@ -561,7 +568,9 @@ class ElasticacheRedisCluster:
 
     def versions(self, cluster: Cluster) -> Mapping[str, str]:
         node = next(node for node in cluster.nodes.values() if node.spec.role == "database")
-        return {self.engine: (node.run(f"{self.engine}-server", "--version").out.strip().splitlines() or ["unknown"])[0]}
+        return {
+            node.spec.server: (node.run(f"{node.spec.server}-server", "--version").out.strip().splitlines() or ["unknown"])[0]
+        }
 
     def records(self, log: str, zone: tzinfo) -> Iterable[ManagerRecord]:
         return recorded(log, zone)
@@ -580,7 +589,7 @@ class ElasticacheRedisCluster:
 
     # --- servers ---
 
-    def _server(self, paths: Paths, address: str, kind: str) -> Command:
+    def _server(self, paths: Paths, address: str, kind: str, engine: str) -> Command:
         lines = [
             "bind 0.0.0.0", f"port {PORT}", "protected-mode no", f"dir {paths.data}",
             "cluster-enabled yes", "cluster-config-file nodes.conf", f"cluster-announce-ip {address}",
@@ -600,7 +609,7 @@ class ElasticacheRedisCluster:
             *settings(kind, self.eviction),
         ]  # fmt: skip
         files = {f"{paths.config}/server.conf": "\n".join(lines) + "\n"}
-        return Command((f"{self.engine}-server", f"{paths.config}/server.conf"), files=files)
+        return Command((f"{engine}-server", f"{paths.config}/server.conf"), files=files)
 
 
 def _told(cluster: Cluster, zone: str) -> Path:

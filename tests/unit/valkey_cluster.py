@@ -62,7 +62,7 @@ class Servers:
             for host in self.hosts:
                 folder = self.folder / host
                 folder.mkdir(parents=True)
-                (text,) = self.topology._server(Paths(str(folder), str(folder), str(folder)), host, "").files.values()
+                (text,) = self.topology._server(Paths(str(folder), str(folder), str(folder)), host, "", "valkey").files.values()
                 text = text.replace("bind 0.0.0.0", f"bind {host}").replace(f"port {PORT}", f"port {self.port}")
                 (folder / "server.conf").write_text(text)
                 log = stack.enter_context(open(folder / "log", "wb"))
