@@ -73,11 +73,12 @@ def talk(host: str, port: int, send: bytes, timeout_s: float) -> str:
 
 
 def main(argv: list[str]) -> int:
-    """`greet|delay|talk HOST PORT HEX TIMEOUT_S`, `http HOST PORT PATH TIMEOUT_S`, `post HOST PORT PATH TIMEOUT_S JSON`.
+    """Prints what is answered; of several TIMES, what each of so many connections says, one after the other.
 
-    Prints the answer; that to `post` begins with its HTTP status, which is 0 when nobody answered.
+    `greet|delay HOST PORT HEX TIMEOUT_S`, `talk HOST PORT HEX TIMEOUT_S [TIMES]`, `http HOST PORT PATH TIMEOUT_S`, `post HOST
+    PORT PATH TIMEOUT_S JSON`. The answer to `post` begins with its HTTP status, which is 0 when nobody answered.
     """
-    question, host, port, what, timeout, *posted = argv
+    question, host, port, what, timeout, *more = argv
     if question == "greet":
         print(greet(host, int(port), bytes.fromhex(what), float(timeout)))
     elif question == "delay":
@@ -86,12 +87,13 @@ def main(argv: list[str]) -> int:
         except OSError:
             print()
     elif question == "talk":
-        print(talk(host, int(port), bytes.fromhex(what), float(timeout)))
+        times = int(more[0]) if more else 1
+        print("".join(talk(host, int(port), bytes.fromhex(what), float(timeout)) for _ in range(times)))
     elif question == "http":
         status, body = http(host, int(port), what, float(timeout))
         print(body if status else "")
     elif question == "post":
-        print(*http(host, int(port), what, float(timeout), posted[0]))
+        print(*http(host, int(port), what, float(timeout), more[0]))
     else:
         return 2
     return 0

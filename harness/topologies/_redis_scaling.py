@@ -28,9 +28,13 @@ _DIGEST = (
 )
 
 
-def talk(cluster: Cluster, spec: NodeSpec, port: int, commands: str) -> str:
-    """What a node answers to commands, one a line, asked from its own zone; empty where it is silent."""
-    return cluster.client(spec.zone).run(*LOOK, "talk", spec.address, str(port), f"{commands}\r\n".encode().hex(), "2").out
+def talk(cluster: Cluster, spec: NodeSpec, port: int, commands: str, times: int = 1) -> str:
+    """What a node answers to commands, one a line, asked from its own zone; empty where it is silent.
+
+    Several `times`, each on a connection of its own.
+    """
+    asked = (spec.address, str(port), f"{commands}\r\n".encode().hex(), "2", str(times))
+    return cluster.client(spec.zone).run(*LOOK, "talk", *asked).out
 
 
 def asked(cluster: Cluster, role: str, port: int, commands: str) -> Mapping[str, str]:

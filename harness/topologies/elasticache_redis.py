@@ -205,8 +205,9 @@ class ElasticacheRedis:
         question = f"AUTH probe {self._secrets['probe']}\r\nINFO replication"
 
         def leads(router: NodeSpec) -> bool:
-            asked = (talk(cluster, router, WRITER, question) for _ in range(2 + self.replicas))
-            return all(dict(pairs(said)).get("role") == "master" for said in asked)
+            times = 2 + self.replicas
+            roles = [value for key, value in pairs(talk(cluster, router, WRITER, question, times)) if key == "role"]
+            return roles == ["master"] * times
 
         routers = [node.spec for node in cluster.nodes.values() if node.spec.role == "router"]
         with ThreadPoolExecutor(len(routers)) as pool:
@@ -217,11 +218,11 @@ class ElasticacheRedis:
 
     def healthy(self, cluster: Cluster) -> str | None:
         """Asks each node and each Sentinel itself."""
-        return self._unfit(cluster) or self._unwatched(cluster)
-
-    def _unfit(self, cluster: Cluster) -> str | None:
-        """What is missing of a primary and replicas that are in sync with it, by the word of each."""
         said = self.members(cluster)
+        return self._unfit(cluster, said) or self._unwatched(cluster, _roles(said))
+
+    def _unfit(self, cluster: Cluster, said: Mapping[str, Mapping[str, str]]) -> str | None:
+        """What is missing of a primary and replicas that are in sync with it, by the word of each."""
         primaries = [name for name, one in said.items() if one.get("role") == "master"]
         if len(primaries) != 1:
             return f"{len(primaries)} primaries"
@@ -237,9 +238,8 @@ class ElasticacheRedis:
                 return f"{name} is not in sync"
         return None
 
-    def _unwatched(self, cluster: Cluster) -> str | None:
+    def _unwatched(self, cluster: Cluster, roles: Mapping[str, str]) -> str | None:
         """What is missing of Sentinels that know the primary, each other and every replica, by the word of each."""
-        roles = self.roles(cluster)
         primary = next((name for name, role in roles.items() if role == "primary"), None)
         address = cluster.nodes[primary].spec.address if primary else None
         others = str(len(cluster.zones) - 1)
@@ -257,8 +257,7 @@ class ElasticacheRedis:
         return {name: dict(pairs(text)) for name, text in said.items()}
 
     def roles(self, cluster: Cluster) -> Mapping[str, str]:
-        words = {"master": "primary", "slave": "replica"}
-        return {name: words.get(said.get("role", ""), "silent") for name, said in self.members(cluster).items()}
+        return _roles(self.members(cluster))
 
     # --- planned changes ---
 
@@ -276,7 +275,7 @@ class ElasticacheRedis:
 
     def remove_replica(self, cluster: Cluster, name: str) -> None:
         self._remove(cluster, [name])
-        forget(cluster, lambda: self._unfit(cluster))
+        forget(cluster, lambda: self._unfit(cluster, self.members(cluster)))
 
     def change_node_type(self, cluster: Cluster, to: str) -> None:
         """New nodes follow, one of them takes over once it has everything that was ever acknowledged, the old ones go."""
@@ -493,6 +492,12 @@ class ElasticacheRedis:
             user="probe", password=self._secrets["probe"],
         )  # fmt: skip
         return Command(("haproxy", "-db", "-f", f"{paths.config}/haproxy.cfg"), files={f"{paths.config}/haproxy.cfg": config})
+
+
+def _roles(said: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """Node → its role, by what it says of its replication."""
+    words = {"master": "primary", "slave": "replica"}
+    return {name: words.get(one.get("role", ""), "silent") for name, one in said.items()}
 
 
 def _id(sentinel: str) -> str:

@@ -38,6 +38,18 @@ def test_every_known_length_lies_within_what_was_measured(calibrated: tuple[Cali
     assert "of 1 |" in (folder / "report.md").read_text()
 
 
+def test_every_known_length_lies_within_it_while_every_core_is_busy(
+    runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARNESS_STATE", str(tmp_path / "clusters"))
+    found, _ = calibration.calibrate(
+        settings=SETTINGS, lengths_s=(0.25,), saturate=True, runtime=runtime.name, reports=tmp_path / "reports", seed=8
+    )
+    assert not [trial for trial in found.trials if not trial.inside]
+    assert len(found.trials) == len(WAYS)
+    assert "with every core busy" in found.summary
+
+
 def test_it_is_judged_again_from_its_history(calibrated: tuple[Calibration, Path]) -> None:
     found, folder = calibrated
     assert calibration.judge(folder) == found

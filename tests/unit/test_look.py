@@ -63,6 +63,7 @@ def test_what_is_posted_prints_the_status_first(port: int) -> None:
 def test_all_that_is_said_until_the_end_is_printed(port: int) -> None:
     asked = b"GET /role HTTP/1.0\r\n\r\n".hex()
     assert look("talk", "127.0.0.1", port, asked, 5).endswith("/role")
+    assert look("talk", "127.0.0.1", port, asked, 5, 3).count("/role") == 3
     assert look("talk", "127.0.0.1", 1, asked, 5) == ""
 
 
