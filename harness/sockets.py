@@ -32,6 +32,16 @@ class PatientSocket(gevent.socket.socket):
         received: bytes = super().recv(*given)
         return received
 
+    def sendall(self, data: Any, flags: int = 0) -> None:
+        """Nearly always there is room for a question, so that nothing is to be waited for."""
+        own: Any = getattr(self, "_sock")  # noqa: B009 (the plain socket; gevent's stubs leave it out)
+        try:
+            sent = own.send(data, flags)
+        except BlockingIOError:
+            sent = 0
+        if sent < len(data):
+            super().sendall(memoryview(data)[sent:], flags)
+
     def close(self) -> None:
         if self._deadline is not None:
             self._deadline.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 
 import gevent
 import pytest
@@ -53,6 +54,21 @@ def test_an_operation_s_own_deadline_comes_before_the_socket_s(pair: tuple[Patie
     asks.settimeout(30)
     with pytest.raises(Expired), Deadline().at(now_ns() + 10 * MS):
         asks.recv(10)
+
+
+def test_all_is_sent_be_there_room_for_it_or_not(pair: tuple[PatientSocket, socket.socket]) -> None:
+    asks, answers = pair
+    asks.settimeout(30)
+    much = bytes(range(256)) * 40_000  # 10 MB, more than a kernel takes at once
+    sending = gevent.spawn(asks.sendall, much)
+    answers.setblocking(False)
+    heard = b""
+    while len(heard) < len(much):
+        gevent.sleep(0)
+        with suppress(BlockingIOError):
+            heard += answers.recv(1 << 20)
+    sending.get()
+    assert heard == much
 
 
 def test_a_closed_one_is_refused_and_one_without_a_timeout_waits(pair: tuple[PatientSocket, socket.socket]) -> None:
