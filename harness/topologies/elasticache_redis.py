@@ -181,16 +181,29 @@ class ElasticacheRedis:
         progress(f"starting {self.engine}")
         databases = [node for node in cluster.nodes.values() if node.spec.role == "database"]
         databases.sort(key=lambda node: node.spec.made["primary"] != node.spec.address)
-        others = [node for node in cluster.nodes.values() if node.spec.role in ("manager", "router")]
+        self._start_in_place(cluster, databases[0])
         with ThreadPoolExecutor(1) as pool:
-            meanwhile = pool.submit(_start, others)
-            for node in databases:
-                node.start()
-                in_place = partial(self._in_place, cluster, node.spec)
-                wait_until(in_place, 30, f"{node.spec.name} to be in its place", every_s=0.02)
+            meanwhile = pool.submit(self._start_others, cluster)
+            for node in databases[1:]:
+                self._start_in_place(cluster, node)
             meanwhile.result()
         progress("waiting for every member to say that it is healthy")
         _await(lambda: self.healthy(cluster) or self._misled(cluster), "every member to be healthy")
+
+    def _start_in_place(self, cluster: Cluster, node: Node) -> None:
+        node.start()
+        wait_until(partial(self._in_place, cluster, node.spec), 30, f"{node.spec.name} to be in its place", every_s=0.02)
+
+    def _start_others(self, cluster: Cluster) -> None:
+        """Whoever finds nobody at first looks again only after a second, so routers come once Sentinels have found the primary."""
+        nodes = cluster.nodes.values()
+        _start([node for node in nodes if node.spec.role == "manager"])
+        wait_until(partial(self._watched, cluster), 30, "the Sentinels to find the primary", every_s=0.02)
+        _start([node for node in nodes if node.spec.role == "router"])
+
+    def _watched(self, cluster: Cluster) -> bool:
+        told = asked(cluster, "manager", SENTINEL_PORT, f"SENTINEL MASTER {NAME}")
+        return all(dict(pairwise(strings(said))).get("flags") == "master" for said in told.values())
 
     def _in_place(self, cluster: Cluster, spec: NodeSpec) -> bool:
         """Whether a server is the primary, or has copied its data."""
