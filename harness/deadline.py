@@ -1,12 +1,16 @@
 """How is an operation ended when its time is up, without a timer for each?
 
-A timer that is made, started and stopped for every operation (gevent.Timeout) shows in what a cheap operation costs.
-Most operations end long before their deadline: one timer, set once, looks now and then whether there is anything to end.
+A timer that is made, started and stopped for every operation (gevent.Timeout) shows in what a cheap operation costs, and one that
+is left to ring for nothing wakes the process up. Most operations end long before their deadline: all of a thread share one timer,
+which is set for the earliest that has not ended.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from heapq import heappop, heappush
+from itertools import count
 from types import TracebackType
 from typing import Any
 
@@ -17,6 +21,7 @@ from gevent.hub import get_hub
 from harness.clock import now_ns
 
 NEVER = 1 << 63
+FORGOTTEN_AT_ONCE = 200  # of those that ended: nobody shall wait for the others to be forgotten
 
 
 class Expired(gevent.Timeout):
@@ -33,38 +38,79 @@ class Deadline:
         self._greenlet = getcurrent()
         self._why = why
         self._instant = NEVER  # at which what is under way expires
-        self._rings_at = NEVER
-        self._timer: Any = None
+        self._alarm = _alarm()
 
     def at(self, instant_ns: int) -> Deadline:
         self._instant = instant_ns
         return self
 
     def __enter__(self) -> None:
-        if self._instant < self._rings_at:  # else the timer rings before it, and is set again then
-            self._set()
+        self._alarm.add(self._instant, self)
 
     def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None) -> None:
         self._instant = NEVER
 
-    def _set(self) -> None:
-        self.close()
-        self._rings_at = self._instant
-        self._timer = get_hub().loop.timer(max(0, self._instant - now_ns()) / 1e9, priority=-1)
+    def over(self, instant_ns: int) -> bool:
+        """Whether what should have ended at that instant has ended by itself."""
+        return self._instant != instant_ns
+
+    def end(self) -> None:
+        self._greenlet.throw(self._why())
+
+
+class _Alarm:
+    """A thread's timer, and for whom it rings: the earliest first."""
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[int, int, Deadline]] = []
+        self._numbers = count()  # two may have the same instant
+        self._rings_at = NEVER
+        self._timer: Any = None
+
+    def add(self, instant: int, deadline: Deadline) -> None:
+        heappush(self._waiting, (instant, next(self._numbers), deadline))
+        if instant < self._rings_at:
+            self._set(instant)
+
+    def _set(self, instant: int) -> None:
+        self._stop()
+        self._rings_at = instant
+        self._timer = get_hub().loop.timer(max(0, instant - now_ns()) / 1e9, priority=-1)
         self._timer.start(self._ring, update=True)
 
-    def _ring(self) -> None:
-        self.close()
-        if self._instant == NEVER:
-            return  # nothing is under way; whatever comes next sets the timer
-        if self._instant > now_ns():
-            self._set()
-        else:
-            self._greenlet.throw(self._why())
-
-    def close(self) -> None:
-        """Forgets the timer, which would ring once more."""
+    def _stop(self) -> None:
         timer, self._timer, self._rings_at = self._timer, None, NEVER
         if timer is not None:
             timer.stop()
             timer.close()
+
+    def _ring(self) -> None:
+        self._stop()
+        waiting, now, forgotten = self._waiting, now_ns(), 0
+        ended: list[tuple[int, Deadline]] = []
+        while waiting and forgotten < FORGOTTEN_AT_ONCE:
+            instant, _, deadline = waiting[0]
+            if deadline.over(instant):
+                forgotten += 1
+            elif instant <= now:
+                ended.append((instant, deadline))
+            else:
+                break
+            heappop(waiting)
+        if waiting:
+            self._set(waiting[0][0])
+        for instant, deadline in ended:  # last: whoever is ended goes on at once, and may wait for something else
+            if not deadline.over(instant):
+                deadline.end()
+
+
+_OF_THREAD = threading.local()
+
+
+def _alarm() -> _Alarm:
+    """That of this thread, whose loop it is."""
+    hub = get_hub()
+    if getattr(_OF_THREAD, "hub", None) is not hub:
+        _OF_THREAD.hub, _OF_THREAD.alarm = hub, _Alarm()
+    alarm: _Alarm = _OF_THREAD.alarm
+    return alarm

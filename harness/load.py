@@ -110,7 +110,6 @@ def user_class(context: Context) -> type[locust.User]:
                 self.intended += -(-missed // context.interval_ns) * context.interval_ns
 
         def on_stop(self) -> None:
-            self.deadline.close()
             for session in self.sessions.values():
                 session.drop()
 

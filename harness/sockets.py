@@ -42,10 +42,5 @@ class PatientSocket(gevent.socket.socket):
         if sent < len(data):
             super().sendall(memoryview(data)[sent:], flags)
 
-    def close(self) -> None:
-        if self._deadline is not None:
-            self._deadline.close()
-        super().close()
-
 
 SOCKETS = SimpleNamespace(**vars(socket) | {"socket": PatientSocket})  # in place of the module, for libraries that take one

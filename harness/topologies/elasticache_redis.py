@@ -195,7 +195,7 @@ class ElasticacheRedis:
         wait_until(partial(self._in_place, cluster, node.spec), 30, f"{node.spec.name} to be in its place", every_s=0.02)
 
     def _start_others(self, cluster: Cluster) -> None:
-        """Whoever finds nobody at first looks again only after a second, so routers come once Sentinels have found the primary."""
+        """Whoever finds nobody looks again only after a second, so routers come once Sentinels have found the primary."""
         nodes = cluster.nodes.values()
         _start([node for node in nodes if node.spec.role == "manager"])
         wait_until(partial(self._watched, cluster), 30, "the Sentinels to find the primary", every_s=0.02)

@@ -43,7 +43,7 @@ def test_nothing_is_ended_between_operations_and_the_next_one_is() -> None:
     deadline = Deadline()
     with deadline.at(now_ns() + 10 * MS):
         pass
-    while deadline._rings_at != NEVER:  # until the timer has rung, for nothing
+    while deadline._alarm._rings_at != NEVER:  # until the timer has rung, for nothing
         gevent.sleep(0.001)
     with pytest.raises(Expired), deadline.at(now_ns() + 10 * MS):
         gevent.sleep(LONG_S)
@@ -64,3 +64,29 @@ def test_each_greenlet_s_own_operation_is_ended() -> None:
 
     gevent.joinall([gevent.spawn(user, 1, 40), gevent.spawn(user, 2, 10)], raise_error=True)
     assert ended == [2, 1]
+
+
+def test_one_timer_is_enough_for_many_and_those_that_ended_are_forgotten() -> None:
+    ends = now_ns() + 40 * MS
+    with pytest.raises(Expired), (late := Deadline()).at(ends):
+        for number in range(1000):
+            with Deadline().at(ends - 30 * MS + number):  # all of them end long before it, and before their time
+                pass
+        assert len(late._alarm._waiting) > 1000
+        gevent.sleep(LONG_S)
+    assert now_ns() >= ends
+    assert not late._alarm._waiting
+    assert late._alarm._rings_at == NEVER
+
+
+def test_of_two_with_the_same_time_both_are_ended_and_what_they_wait_for_next_is_not() -> None:
+    ends, told = now_ns() + 20 * MS, []
+
+    def user(number: int) -> None:
+        with pytest.raises(Expired), Deadline().at(ends):
+            gevent.sleep(LONG_S)
+        gevent.sleep(0.001)
+        told.append(number)
+
+    gevent.joinall([gevent.spawn(user, 1), gevent.spawn(user, 2)], raise_error=True)
+    assert sorted(told) == [1, 2]
