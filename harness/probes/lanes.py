@@ -87,7 +87,7 @@ class Lane:
     values: Values
     idle: list[Connection] = field(default_factory=list)
     unanswered: set[_Question] = field(default_factory=set)
-    connecting: int = 0
+    logging_in: set[_Question] = field(default_factory=set)
     next_attempt: int = 0
     refilling: bool = False
     between_ticks: bool = False
@@ -130,10 +130,16 @@ class Lane:
             return self._not_sent(intended, "no connection free")
         return self._attempt(intended)
 
+    @property
+    def connecting(self) -> bool:
+        """Whether one logs in, for which others wait until its deadline: a lost packet is sent again only after a second."""
+        return any(not question.late for question in self.logging_in)
+
     def _full(self) -> bool:
         """Whether one attempt more to connect could be too much for the server."""
         waiting = sum(not question.reaching for question in self.unanswered)
-        return bool(self.connecting) or (waiting >= self.target.unanswered_max and not self._dead_path())
+        most = self.target.unanswered_max
+        return self.connecting or len(self.logging_in) >= most or (waiting >= most and not self._dead_path())
 
     def _attempt(self, intended: int) -> None:
         """Tries to connect; where the pace allows several attempts between two ticks, goes on until there is a connection."""
@@ -242,14 +248,14 @@ class Lane:
                 self.recorder.end(question.at, Outcome.NOT_SENT, now_ns(), self.recorder.name("error", "no connection free"))
             return
         question.reaching = False
-        self.connecting += 1
+        self.logging_in.add(question)
         try:
             if failure is None:
                 connection = await self.client.connect(self.target.address)
         except ConnectionError as problem:
             failure = str(problem)
         finally:
-            self.connecting -= 1
+            self.logging_in.discard(question)
         self.wary = failure is not None
         if failure is not None:
             # The write was never sent, so it is known not to have happened.
