@@ -173,20 +173,22 @@ class ElasticacheRedis:
     # --- forming ---
 
     def form(self, cluster: Cluster, progress: Callable[[str], None]) -> None:
-        """The primary first: a replica that finds nobody tries again only after a second. Then one replica after the other: a
+        """In the order in which each finds who must be there: who finds nobody looks again only after a second or half of one.
 
-        primary that is copied right now makes the next one wait for as long. Each Sentinel is told of the others and of the
-        replicas, which it would ask for only every 10 s.
+        The primary first; then one replica after the other, since a primary that is copied right now makes the next one wait
+        for as long, and the Sentinels beside; routers last. Each Sentinel is told of the others and of the replicas, which it
+        would ask for only every 10 s.
         """
         progress(f"starting {self.engine}")
         databases = [node for node in cluster.nodes.values() if node.spec.role == "database"]
         databases.sort(key=lambda node: node.spec.made["primary"] != node.spec.address)
         self._start_in_place(cluster, databases[0])
         with ThreadPoolExecutor(1) as pool:
-            meanwhile = pool.submit(self._start_others, cluster)
+            meanwhile = pool.submit(self._start_sentinels, cluster)
             for node in databases[1:]:
                 self._start_in_place(cluster, node)
             meanwhile.result()
+        _start([node for node in cluster.nodes.values() if node.spec.role == "router"])
         progress("waiting for every member to say that it is healthy")
         _await(lambda: self.healthy(cluster) or self._misled(cluster), "every member to be healthy")
 
@@ -194,12 +196,9 @@ class ElasticacheRedis:
         node.start()
         wait_until(partial(self._in_place, cluster, node.spec), 30, f"{node.spec.name} to be in its place", every_s=0.02)
 
-    def _start_others(self, cluster: Cluster) -> None:
-        """Whoever finds nobody looks again only after a second, so routers come once Sentinels have found the primary."""
-        nodes = cluster.nodes.values()
-        _start([node for node in nodes if node.spec.role == "manager"])
+    def _start_sentinels(self, cluster: Cluster) -> None:
+        _start([node for node in cluster.nodes.values() if node.spec.role == "manager"])
         wait_until(partial(self._watched, cluster), 30, "the Sentinels to find the primary", every_s=0.02)
-        _start([node for node in nodes if node.spec.role == "router"])
 
     def _watched(self, cluster: Cluster) -> bool:
         told = asked(cluster, "manager", SENTINEL_PORT, f"SENTINEL MASTER {NAME}")
@@ -214,19 +213,19 @@ class ElasticacheRedis:
         )
 
     def _misled(self, cluster: Cluster) -> str | None:
-        """Which router leads clients to a replica still: until its first checks are over, it takes every server for a primary."""
-        question = f"AUTH probe {self._secrets['probe']}\r\nINFO replication"
+        """Which router still leads writers to a replica, or readers to the primary, as all do until their first checks are over."""
+        question, times = f"AUTH probe {self._secrets['probe']}\r\nINFO replication", 2 + self.replicas
+        wanted = {WRITER: "master", READER: "slave" if self.replicas else "master"}
 
         def leads(router: NodeSpec) -> bool:
-            times = 2 + self.replicas
-            roles = [value for key, value in pairs(talk(cluster, router, WRITER, question, times)) if key == "role"]
-            return roles == ["master"] * times
+            told = {port: pairs(talk(cluster, router, port, question, times)) for port in wanted}
+            return all([said for what, said in told[port] if what == "role"] == [role] * times for port, role in wanted.items())
 
         routers = [node.spec for node in cluster.nodes.values() if node.spec.role == "router"]
         with ThreadPoolExecutor(len(routers)) as pool:
             led = list(pool.map(leads, routers))
         return next(
-            (f"{router.name} leads to replicas, too" for router, well in zip(routers, led, strict=True) if not well), None
+            (f"{router.name} leads to other servers, too" for router, well in zip(routers, led, strict=True) if not well), None
         )
 
     def healthy(self, cluster: Cluster) -> str | None:
