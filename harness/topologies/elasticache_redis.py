@@ -213,7 +213,7 @@ class ElasticacheRedis:
         )
 
     def _misled(self, cluster: Cluster) -> str | None:
-        """Which router still leads writers to a replica, or readers to the primary, as all do until their first checks are over."""
+        """Which router leads writers to a replica, or readers to the primary, as all do until their first checks are over."""
         question, times = f"AUTH probe {self._secrets['probe']}\r\nINFO replication", 2 + self.replicas
         wanted = {WRITER: "master", READER: "slave" if self.replicas else "master"}
 
