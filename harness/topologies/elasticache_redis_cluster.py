@@ -449,11 +449,11 @@ class ElasticacheRedisCluster:
     def reshard_offline(self, cluster: Cluster, shards: int, node_type: str, engine: str, within_s: float) -> Resharded:
         """The new cluster is made first: writes are refused only from the backup on until clients are led to it."""
         began = now_ns()
+        engine = engine or (self._engines or [self.engine])[-1]
         old = [node.spec for node in cluster.nodes.values() if node.spec.role == "database"]
         highest = max(map(int, self._owners(cluster)))
         try:
             wanted = dataclasses.replace(self, shards=shards, node_type=node_type or (self._types or [self.node_type])[-1])
-            engine = engine or (self._engines or [self.engine])[-1]
         except ValueError as problem:
             raise ClusterError(f"{problem}; nothing was changed") from None
         zones = cluster.zones
