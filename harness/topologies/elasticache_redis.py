@@ -190,7 +190,7 @@ class ElasticacheRedis:
             meanwhile.result()
         _start([node for node in cluster.nodes.values() if node.spec.role == "router"])
         progress("waiting for every member to say that it is healthy")
-        _await(lambda: self.healthy(cluster) or self._misled(cluster), "every member to be healthy")
+        _await(lambda: self.healthy(cluster) or self._unled(cluster), "every member to be healthy")
 
     def _start_in_place(self, cluster: Cluster, node: Node) -> None:
         node.start()
@@ -212,21 +212,21 @@ class ElasticacheRedis:
             "0",
         )
 
-    def _misled(self, cluster: Cluster) -> str | None:
-        """Which router leads writers to a replica, or readers to the primary, as all do until their first checks are over."""
-        question, times = f"AUTH probe {self._secrets['probe']}\r\nINFO replication", 2 + self.replicas
-        wanted = {WRITER: "master", READER: "slave" if self.replicas else "master"}
+    def _unled(self, cluster: Cluster) -> str | None:
+        """Which router does not lead to all yet: it leads nowhere until it has looked, and then to the right ones, by turns."""
+        question = f"AUTH probe {self._secrets['probe']}\r\nINFO server\r\nINFO replication"
+        wanted = {WRITER: ("master", 1), READER: ("slave", self.replicas)}
 
-        def leads(router: NodeSpec) -> bool:
-            told = {port: pairs(talk(cluster, router, port, question, times)) for port in wanted}
-            return all([said for what, said in told[port] if what == "role"] == [role] * times for port, role in wanted.items())
+        def leads(way: tuple[NodeSpec, int]) -> bool:
+            role, count = wanted[way[1]]
+            said = list(pairs(talk(cluster, *way, question, times=count)))
+            roles, servers = ([value for what, value in said if what == asked_for] for asked_for in ("role", "run_id"))
+            return roles == [role] * count and len(set(servers)) == count
 
-        routers = [node.spec for node in cluster.nodes.values() if node.spec.role == "router"]
-        with ThreadPoolExecutor(len(routers)) as pool:
-            led = list(pool.map(leads, routers))
-        return next(
-            (f"{router.name} leads to other servers, too" for router, well in zip(routers, led, strict=True) if not well), None
-        )
+        ways = [(node.spec, port) for node in cluster.nodes.values() if node.spec.role == "router" for port in wanted]
+        with ThreadPoolExecutor(len(ways)) as pool:
+            led = zip(ways, pool.map(leads, ways), strict=True)
+            return next((f"{router.name} does not lead to all yet" for (router, _), well in led if not well), None)
 
     def healthy(self, cluster: Cluster) -> str | None:
         """Asks each node and each Sentinel itself."""
@@ -499,11 +499,11 @@ class ElasticacheRedis:
         )
 
     def _router(self, paths: Paths, databases: Mapping[str, str], sentinels: Sequence[str]) -> Command:
-        config = _sentinel_routing.config(
-            databases, sentinels, name=NAME, port=PORT, sentinel_port=SENTINEL_PORT, writer=WRITER, reader=READER,
+        files = _sentinel_routing.files(
+            paths.config, databases, sentinels, name=NAME, port=PORT, sentinel_port=SENTINEL_PORT, writer=WRITER, reader=READER,
             user="probe", password=self._secrets["probe"],
         )  # fmt: skip
-        return Command(("haproxy", "-db", "-f", f"{paths.config}/haproxy.cfg"), files={f"{paths.config}/haproxy.cfg": config})
+        return Command(("haproxy", "-db", "-f", f"{paths.config}/haproxy.cfg"), files=files)
 
 
 def _roles(said: Mapping[str, Mapping[str, str]]) -> dict[str, str]:

@@ -5,6 +5,7 @@ The servers and their files are those that nodes get. There are no zones and no 
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -27,6 +28,8 @@ from harness.topologies.elasticache_redis_cluster import ElasticacheRedisCluster
 from harness.witnesses import LOOK
 
 ROUTER = "haproxy-az-a"
+# The tests of one module may be shared by several workers (pytest-xdist), each of which has a machine then.
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 
 
 @dataclass
@@ -94,7 +97,7 @@ class Machine:
         return self.topology.zones
 
     def address(self, zone: str) -> str:
-        return f"127.77.{self.network}.{next(self._taken)}"
+        return f"127.{77 + WORKER}.{self.network}.{next(self._taken)}"
 
     def client(self, zone: str) -> Node:
         """Any node: all that they are asked is to look."""

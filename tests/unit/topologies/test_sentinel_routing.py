@@ -8,7 +8,7 @@ import pytest
 
 from harness.clock import SECOND_NS, now_ns, wait_until
 from harness.topologies.elasticache_redis import READER, ElasticacheRedis
-from tests.unit.topologies.machine import Machine, formed
+from tests.unit.topologies.machine import ROUTER, Machine, formed
 
 
 @pytest.fixture(scope="module")
@@ -20,6 +20,19 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 def serves_at(machine: Machine) -> str:
     """Whom the writer endpoint leads to, by the name that the server has been given."""
     return str(machine.ask("GET", "workload:name"))
+
+
+def test_a_router_that_has_just_started_leads_no_writer_to_a_server_that_it_has_not_looked_at(machine: Machine) -> None:
+    machine.kill(ROUTER)
+    machine.nodes[ROUTER].start()
+    led_to = []
+
+    def led_often() -> bool:
+        led_to.extend(said[0] for said in [machine.ask("ROLE")] if isinstance(said, list))
+        return len(led_to) >= 50
+
+    wait_until(led_often, 20, "writers to be led somewhere", every_s=0.01)
+    assert set(led_to) == {"master"}
 
 
 def test_writers_follow_the_promotion_and_never_a_primary_that_was_deposed(machine: Machine) -> None:
