@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from harness.niceness import give_way
 from harness.resp import Refused, Server
 from harness.slots import SLOTS, Range, ranges_of, read, slot_of, slots_of
 
@@ -29,6 +30,7 @@ COPIED_AT_ONCE = 500
 KEYS_AT_ONCE = 50  # of one slot in one MIGRATE, which holds up all else on its source meanwhile
 LOOK_EVERY_S = 0.05
 MIGRATE_WITHIN_MS = 5000
+NICENESS = 10  # moving is work, and the probes beside it must not wake up late for it
 GONE = (OSError, EOFError)
 
 
@@ -329,6 +331,7 @@ def main(argv: list[str]) -> int:
         except (Late, *GONE, Refused) as problem:
             print(json.dumps({"problem": cluster.why or str(problem)}))
         return 0
+    give_way(NICENESS)
     moves = [Move(move["from"], move["to"], frozenset(slots_of(map(_range, move["ranges"])))) for move in config["moves"]]
     print(json.dumps(Resharding(cluster, config["way"], moves).carry_out()))
     return 0

@@ -11,7 +11,7 @@ import json
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import tzinfo
@@ -276,7 +276,7 @@ class ElasticacheRedisCluster:
         moving = dict(self._moving)
         if not moving:
             return None
-        said = self.members(cluster).values()
+        said = self.members(cluster, self._of_shards(cluster, moving)).values()
         owned = {one.spec.shard: frozenset(slots.slots_of(one.slots)) for one in said if one.role == "primary" and one.slots}
         arrived = sum(len(wanted & owned.get(shard, frozenset())) for shard, wanted in moving.items())
         return arrived / sum(map(len, moving.values()))
@@ -380,19 +380,33 @@ class ElasticacheRedisCluster:
         return any(one.get("user") == "application" and int(one["idle"]) < IDLE_S for one in clients)
 
     def _move(self, cluster: Cluster, moves: Sequence[Mapping[str, Any]], way: str, within_s: float) -> Mapping[str, Any]:
-        """Moves slots by a program in a client node. Raises ClusterError, with how far it came, when not all were moved."""
-        by = self._way(cluster, way)
-        to: dict[str, frozenset[int]] = {}
-        for move in moves:
-            to[move["to"]] = to.get(move["to"], frozenset()) | frozenset(slots.slots_of(move["ranges"]))
-        self._moving.update(to)
+        """Moves slots, one shard's after the other's, from the client node nearest to it, which is asked most.
+
+        Raises ClusterError, with how far it came, when not all were moved.
+        """
+        began, by = now_ns(), self._way(cluster, way)
+        wanted = [frozenset(slots.slots_of(move["ranges"])) for move in moves]
+        for move, its in zip(moves, wanted, strict=True):
+            self._moving[move["to"]] = self._moving.get(move["to"], frozenset()) | its
+        told: dict[str, Any] = {"way": by, "moved": 0, "took_s": 0.0, "began_anew": 0, "stopped": ""}
         try:
-            told = self._reshard(cluster, "move", within_s, way=by, moves=moves)
+            for move in moves:
+                left_s = within_s - seconds_since(began)
+                one = self._reshard(cluster, "move", left_s, self._zone_of(cluster, move["from"]), way=by, moves=[move])
+                told |= {what: told[what] + one[what] for what in ("moved", "took_s", "began_anew", "stopped")}
+                if told["stopped"]:
+                    raise ClusterError(f"it stopped: {_moved(told)} of {sum(map(len, wanted))}: {told['stopped']}")
         finally:
             self._moving.clear()
-        if told["stopped"]:
-            raise ClusterError(f"it stopped: {_moved(told)} of {told['of']}: {told['stopped']}")
         return told
+
+    def _zone_of(self, cluster: Cluster, shard: str) -> str:
+        """Where a shard's primary is; any zone while it has none."""
+        said = self.members(cluster, self._of_shards(cluster, [shard])).values()
+        return next((one.spec.zone for one in said if one.role == "primary"), cluster.zones[0])
+
+    def _of_shards(self, cluster: Cluster, shards: Collection[str]) -> list[str]:
+        return [name for name, node in cluster.nodes.items() if node.spec.shard in shards]
 
     def _way(self, cluster: Cluster, way: str) -> str:
         """The way that the engine has. Raises ClusterError when it has not what is asked for."""
@@ -428,8 +442,8 @@ class ElasticacheRedisCluster:
             if one.role == "primary" and not one.slots and one.spec.shard in owners:
                 self._said(cluster, one.spec, f"CLUSTER REPLICATE {owners[one.spec.shard].id}")
 
-    def _reshard(self, cluster: Cluster, what: str, within_s: float, **more: Any) -> dict[str, Any]:
-        client = cluster.client(cluster.zones[0])
+    def _reshard(self, cluster: Cluster, what: str, within_s: float, zone: str = "", **more: Any) -> dict[str, Any]:
+        client = cluster.client(zone or cluster.zones[0])
         shards = _addresses([node.spec for node in cluster.nodes.values() if node.spec.shard])
         config = {"user": "admin", "password": self._secrets["admin"], "port": PORT, "shards": shards, "within_s": within_s}
         path = f"/run/harness/resharding-{what}.json"
