@@ -16,13 +16,13 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 from harness.niceness import give_way
-from harness.resp import Refused, Server
+from harness.resp import Refused, Server, Word
 from harness.slots import SLOTS, Range, ranges_of, read, slot_of, slots_of
 
 AT_ONCE = 8  # slots on their way key by key: each round trip serves so many
@@ -70,6 +70,10 @@ class Cluster:
                     server.close()
             self.why = f"no member of shard {shard} is its primary"
             self.wait(0.2)
+
+    def another(self, server: Server) -> Server:
+        """Another connection to the same server."""
+        return Server(server.host, self.port, self.user, self.password)
 
     def wait(self, seconds: float) -> None:
         if time.monotonic() > self.until:
@@ -133,22 +137,27 @@ class Resharding:
 
     def _try(self, move: Move, slots: frozenset[int]) -> None:
         """Moves slots with whoever is primary now; what fails is begun again by the caller."""
-        source, from_ = self.cluster.primary(move.source)
-        target, to = self.cluster.primary(move.target)
-        try:
-            if self.way == "native":
-                self._native(source, target, to.id, slots)
-            else:
-                for batch in _batches(sorted(slots)):
-                    self._by_keys(source, target, from_.id, to.id, batch)
-        except (*GONE, Refused) as problem:
-            self.cluster.why = str(problem) or type(problem).__name__
-            self.reasons.append(self.cluster.why)
-            self.began_anew += 1
-            self.cluster.wait(0.2)
-        finally:
-            source.close()
-            target.close()
+        with ExitStack() as open_:
+            source, from_ = self.cluster.primary(move.source)
+            open_.callback(source.close)
+            target, to = self.cluster.primary(move.target)
+            open_.callback(target.close)
+            try:
+                if self.way == "native":
+                    self._native(source, target, to.id, slots)
+                else:
+                    sources, targets = self._several(source, open_), self._several(target, open_)
+                    for batch in _batches(sorted(slots)):
+                        self._by_keys(sources, targets, from_.id, to.id, batch)
+            except (*GONE, Refused) as problem:
+                self.cluster.why = str(problem) or type(problem).__name__
+                self.reasons.append(self.cluster.why)
+                self.began_anew += 1
+                self.cluster.wait(0.2)
+
+    def _several(self, server: Server, open_: ExitStack) -> list[Server]:
+        """As many connections to a server as slots are on their way at once."""
+        return [server, *(open_.enter_context(closing(self.cluster.another(server))) for _ in range(AT_ONCE - 1))]
 
     def _native(self, source: Server, target: Server, id_: str, slots: frozenset[int]) -> None:
         before = {job["name"] for job in _jobs(source)}
@@ -162,19 +171,20 @@ class Resharding:
                 return
             self.cluster.wait(LOOK_EVERY_S)
 
-    def _by_keys(self, source: Server, target: Server, from_: str, to: str, batch: Sequence[int]) -> None:
+    def _by_keys(self, sources: Sequence[Server], targets: Sequence[Server], from_: str, to: str, batch: Sequence[int]) -> None:
+        # Each slot by a connection of its own: Valkey answers a SETSLOT once the replicas have it, and does one after the other.
         # The target first: a slot whose source sends clients on, and whose target sends them back, would be nowhere.
-        target.ask_all([("CLUSTER", "SETSLOT", slot, "IMPORTING", from_) for slot in batch])
-        source.ask_all([("CLUSTER", "SETSLOT", slot, "MIGRATING", to) for slot in batch])
-        left = batch
+        _ask_each(targets, [("CLUSTER", "SETSLOT", slot, "IMPORTING", from_) for slot in batch])
+        _ask_each(sources, [("CLUSTER", "SETSLOT", slot, "MIGRATING", to) for slot in batch])
+        source, target, left = sources[0], targets[0], batch
         while left:  # asked all at once: between zones, round trips are what takes long
             held = source.ask_all([("CLUSTER", "GETKEYSINSLOT", slot, KEYS_AT_ONCE) for slot in left])
             left = [slot for slot, keys in zip(left, held, strict=True) if keys]
             for keys in filter(None, held):
                 self._migrate(source, target, keys)
                 self.cluster.wait(0)
-        target.ask_all([("CLUSTER", "SETSLOT", slot, "NODE", to) for slot in batch])
-        source.ask_all([("CLUSTER", "SETSLOT", slot, "NODE", to) for slot in batch])
+        _ask_each(targets, [("CLUSTER", "SETSLOT", slot, "NODE", to) for slot in batch])
+        _ask_each(sources, [("CLUSTER", "SETSLOT", slot, "NODE", to) for slot in batch])
 
     def _migrate(self, source: Server, target: Server, keys: Sequence[str]) -> None:
         to = ("MIGRATE", target.host, target.port, "", 0, MIGRATE_WITHIN_MS)
@@ -186,6 +196,14 @@ class Resharding:
                 raise
             # The one that became primary has what had been moved already. Clients have written to it since: it counts.
             source.ask(*to, "REPLACE", *who)
+
+
+def _ask_each(servers: Sequence[Server], commands: Sequence[Sequence[Word]]) -> None:
+    """Asks as many connections as there are commands, which wait side by side."""
+    asked = list(zip(servers, commands, strict=False))
+    waiting = [(server, server.send([words])) for server, words in asked]
+    for server, count in waiting:
+        server.heard(count)
 
 
 def _batches(slots: Sequence[int]) -> Iterator[Sequence[int]]:

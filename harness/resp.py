@@ -76,9 +76,16 @@ class Server:
 
     def ask_all(self, commands: Iterable[Sequence[Word]], *, raw: bool = False) -> list[Any]:
         """The replies to several commands, which are sent at once."""
+        return self.heard(self.send(commands), raw=raw)
+
+    def send(self, commands: Iterable[Sequence[Word]]) -> int:
+        """How many replies there are to be heard now."""
         asked = [packed(words) for words in commands]
         self._socket.sendall(b"".join(asked))
-        told = [reply(self._heard, raw=raw) for _ in asked]
+        return len(asked)
+
+    def heard(self, count: int, *, raw: bool = False) -> list[Any]:
+        told = [reply(self._heard, raw=raw) for _ in range(count)]
         for one in told:
             if isinstance(one, Refused):
                 raise one

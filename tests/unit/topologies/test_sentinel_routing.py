@@ -25,7 +25,7 @@ def serves_at(machine: Machine) -> str:
 def test_a_router_that_has_just_started_leads_no_writer_to_a_server_that_it_has_not_looked_at(machine: Machine) -> None:
     machine.kill(ROUTER)
     machine.nodes[ROUTER].start()
-    led_to = []
+    led_to: list[str] = []
 
     def led_often() -> bool:
         led_to.extend(said[0] for said in [machine.ask("ROLE")] if isinstance(said, list))
