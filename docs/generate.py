@@ -109,6 +109,7 @@ METRICS = {
     "redundancy_recovery": "from the fault's effect until every replica was in sync again",
     "lost_writes": "writes that were acknowledged, and are gone",
     "duplicated_writes": "writes that were sent once, and are there more than once",
+    "missing_facts": "by how much what the workload's invariants count falls short: of keys, of money",
     "resurrected_writes": "writes that were refused, and are there all the same",
     "lost_sessions": "sessions that were acknowledged, neither logged out nor expired, and are gone",
     "resurrected_sessions": "sessions that were logged out or had to expire, and were there all the same",

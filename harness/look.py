@@ -4,8 +4,10 @@ Runs in a client node as a plain file, with nothing but the standard library, so
 starts in a few milliseconds: `python3 -S -E look.py greet HOST PORT HEX TIMEOUT_S`.
 """
 
+import json
 import socket
 import sys
+import threading
 import time
 
 
@@ -72,12 +74,33 @@ def talk(host: str, port: int, send: bytes, timeout_s: float) -> str:
     return heard.decode("utf-8", "replace")
 
 
-def main(argv: list[str]) -> int:
-    """Prints what is answered; of several TIMES, what each of so many connections says, one after the other.
+def talk_to_all(asked: list[tuple[str, int, bytes]], timeout_s: float) -> list[str]:
+    """`talk` with each of several, side by side."""
+    heard = [""] * len(asked)
 
-    `greet|delay HOST PORT HEX TIMEOUT_S`, `talk HOST PORT HEX TIMEOUT_S [TIMES]`, `http HOST PORT PATH TIMEOUT_S`, `post HOST
-    PORT PATH TIMEOUT_S JSON`. The answer to `post` begins with its HTTP status, which is 0 when nobody answered.
+    def ask(at: int) -> None:
+        heard[at] = talk(*asked[at], timeout_s)
+
+    threads = [threading.Thread(target=ask, args=(at,)) for at in range(len(asked))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return heard
+
+
+def main(argv: list[str]) -> int:
+    """Prints what is answered.
+
+    `greet|delay HOST PORT HEX TIMEOUT_S`, `talk TIMEOUT_S [HOST PORT HEX]…`, `http HOST PORT PATH TIMEOUT_S`, `post HOST PORT
+    PATH TIMEOUT_S JSON`. The answers to `talk` are a list of JSON; that to `post` begins with its HTTP status, which is 0 when
+    nobody answered.
     """
+    if argv[0] == "talk":
+        _, timeout, *words = argv
+        asked = [(words[at], int(words[at + 1]), bytes.fromhex(words[at + 2])) for at in range(0, len(words), 3)]
+        print(json.dumps(talk_to_all(asked, float(timeout))))
+        return 0
     question, host, port, what, timeout, *more = argv
     if question == "greet":
         print(greet(host, int(port), bytes.fromhex(what), float(timeout)))
@@ -86,9 +109,6 @@ def main(argv: list[str]) -> int:
             print(" ".join(f"{ms:.3f}" for ms in delay_ms(host, int(port), bytes.fromhex(what), float(timeout))))
         except OSError:
             print()
-    elif question == "talk":
-        times = int(more[0]) if more else 1
-        print("".join(talk(host, int(port), bytes.fromhex(what), float(timeout)) for _ in range(times)))
     elif question == "http":
         status, body = http(host, int(port), what, float(timeout))
         print(body if status else "")

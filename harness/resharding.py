@@ -63,7 +63,7 @@ class Cluster:
         while True:
             for host in self.shards[shard]:
                 with suppress(*GONE, Refused):
-                    server = Server(host, self.port, self.user, self.password, timeout_s=3)
+                    server = self.at(host)
                     known = _known(server)
                     if known.primary and known.state == "ok":
                         return server, known
@@ -71,9 +71,8 @@ class Cluster:
             self.why = f"no member of shard {shard} is its primary"
             self.wait(0.2)
 
-    def another(self, server: Server) -> Server:
-        """Another connection to the same server."""
-        return Server(server.host, self.port, self.user, self.password)
+    def at(self, host: str, timeout_s: float = 3) -> Server:
+        return Server(host, self.port, self.user, self.password, timeout_s)
 
     def wait(self, seconds: float) -> None:
         if time.monotonic() > self.until:
@@ -146,6 +145,7 @@ class Resharding:
                 if self.way == "native":
                     self._native(source, target, to.id, slots)
                 else:
+                    self._forget_the_dead(move.target, target)
                     sources, targets = self._several(source, open_), self._several(target, open_)
                     for batch in _batches(sorted(slots)):
                         self._by_keys(sources, targets, from_.id, to.id, batch)
@@ -155,9 +155,23 @@ class Resharding:
                 self.began_anew += 1
                 self.cluster.wait(0.2)
 
+    def _forget_the_dead(self, shard: str, primary: Server) -> None:
+        """Lets all others forget a primary that died while slots were on their way to it.
+
+        It would come back as it was. When it then hears of a source that has not a slot any more which was on its way to it, it
+        takes that slot, with a configuration newer than everybody's, and with that all others that it ever had: from whoever took
+        over, who throws their keys away (Valkey 8 and 9; clusterUpdateSlotsConfigWith says that it may).
+        """
+        nodes = [line.split(" ") for line in primary.ask("CLUSTER", "NODES").splitlines()]
+        for id_, address, flags, *_ in nodes:
+            if {"master", "fail"} <= set(flags.split(",")) and address.split(":")[0] in self.cluster.shards[shard]:
+                for host in (host for hosts in self.cluster.shards.values() for host in hosts):
+                    with suppress(*GONE, Refused), closing(self.cluster.at(host)) as member:
+                        member.ask("CLUSTER", "FORGET", id_)
+
     def _several(self, server: Server, open_: ExitStack) -> list[Server]:
         """As many connections to a server as slots are on their way at once."""
-        return [server, *(open_.enter_context(closing(self.cluster.another(server))) for _ in range(AT_ONCE - 1))]
+        return [server, *(open_.enter_context(closing(self.cluster.at(server.host))) for _ in range(AT_ONCE - 1))]
 
     def _native(self, source: Server, target: Server, id_: str, slots: frozenset[int]) -> None:
         before = {job["name"] for job in _jobs(source)}
@@ -192,7 +206,7 @@ class Resharding:
         try:
             source.ask(*to, *who)
         except Refused as refusal:
-            if not str(refusal).startswith("BUSYKEY"):
+            if "BUSYKEY" not in str(refusal):  # in the target's own words, or passed on by the source
                 raise
             # The one that became primary has what had been moved already. Clients have written to it since: it counts.
             source.ask(*to, "REPLACE", *who)

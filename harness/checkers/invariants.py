@@ -6,16 +6,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from harness.bounds import expectations, judge
 from harness.history import History
 from harness.intervals import authorities
-from harness.verdict import Finding, Verdict
+from harness.verdict import Finding, Measured, Verdict, count
 
 
 @dataclass(frozen=True)
 class Invariants:
-    """Each fact in the run's `invariants` must be read as given, on the node whose final read counts; of shards, in sum."""
+    """Each fact in the run's `invariants` must be read as given, on the node whose final read counts; of shards, in sum.
 
-    metrics: ClassVar[Mapping[str, str]] = {}
+    By how much they fall short is `missing_facts`, which a scenario may bound where a loss is to be expected; nothing may be
+    there that is too much.
+    """
+
+    metrics: ClassVar[Mapping[str, str]] = {"missing_facts": "count"}
 
     def check(self, history: History) -> Finding:
         expected: Mapping[str, Any] = history.run.get("invariants") or {}
@@ -28,15 +33,19 @@ class Invariants:
         broken = {name: facts[name] for name in expected if name in facts and facts[name] != expected[name]}
         notes = _elsewhere(history, nodes, expected) if len(nodes) < 2 else []
         evidence = [{"fact": name, "expected": expected[name], "read": read, "node": node} for name, read in broken.items()]
-        if broken:
-            said = "; ".join(f"{name} is {read} on {node}, and must be {expected[name]}" for name, read in broken.items())
-            return Finding("invariants", Verdict.FAIL, said, evidence=evidence, notes=notes)
-        if unread:
+        measured = {"missing_facts": count(sum(max(0, expected[name] - read) for name, read in broken.items()))}
+        verdict, bounds = judge(measured, expectations(history, self.metrics, missing_facts=0))
+        if any(read > expected[name] for name, read in broken.items()):
+            verdict = Verdict.FAIL
+        if unread and verdict is Verdict.PASS:
             why = next(filter(None, map(history.final_reads.missing.get, nodes)), "not in its final read")
             said = f"{', '.join(unread)} could not be read on {node or 'any primary'} ({why})"
-            return Finding("invariants", Verdict.UNKNOWN, said, notes=notes)
+            return Finding("invariants", Verdict.UNKNOWN, said, {"missing_facts": Measured(None, "count")}, notes=notes)
+        if broken:
+            differ = [f"{name} is {read} on {node}, and must be {expected[name]}" for name, read in broken.items()]
+            return Finding("invariants", verdict, "; ".join(differ + bounds), measured, evidence, notes)
         said = "; ".join(f"{name} is {facts[name]}, as it must be" for name in expected)
-        return Finding("invariants", Verdict.PASS, said, notes=notes)
+        return Finding("invariants", verdict, said, measured, notes=notes)
 
 
 def _together(parts: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from harness.clock import wait_until
 from harness.errors import ClusterError
-from harness.memory import free, share, talk
+from harness.memory import asked, free, share
 from harness.protocols import Cluster, Memory, Node, NodeSpec, Witness
 
 # Big pieces while there is room for many, then such as leave none that an entry of a client would find.
@@ -71,7 +71,7 @@ def _fill(cluster: Cluster, node: Node, memory: Memory) -> None:
     """Fills the memory, with smaller and smaller pieces. Raises ClusterError where it does not get full."""
 
     def filled(size: int, pieces: int) -> bool:
-        said = talk(cluster, node, memory.fill(size, pieces))
+        said = asked(cluster, node, memory.fill(size, pieces))
         if memory.full:
             return memory.full in said
         return (share(cluster, node) or 0.0) >= FULL

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +11,7 @@ from harness.errors import ClusterError
 from harness.protocols import Cluster, NodeSpec
 from harness.resp import Refused, replies
 from harness.slots import SLOTS, Range
-from harness.witnesses import LOOK
+from harness.talk import Question, talk
 
 PORT = 6379
 ANSWERS_WITHIN_S = 2
@@ -71,23 +70,29 @@ def ask(cluster: Cluster, spec: NodeSpec, password: str, *commands: str, within_
 
 def said_by(cluster: Cluster, spec: NodeSpec, password: str, *commands: str, within_s: float = ANSWERS_WITHIN_S) -> list[Any]:
     """As `ask`, with refusals among the replies."""
-    text = "\r\n".join([f"AUTH admin {password}", *commands, "QUIT", ""])
-    told = cluster.client(spec.zone).run(*LOOK, "talk", spec.address, str(PORT), text.encode().hex(), f"{within_s:g}").out
-    return replies(told.removesuffix("\n") if told.endswith("\r\n\n") else told)[1 : 1 + len(commands)]
+    return _said(cluster, [spec], password, commands, within_s)[0]
+
+
+def _said(
+    cluster: Cluster, specs: Sequence[NodeSpec], password: str, commands: Sequence[str], within_s: float
+) -> list[list[Any]]:
+    text = "\r\n".join([f"AUTH admin {password}", *commands, "QUIT", ""]).encode()
+    told = talk(cluster, [Question(spec, PORT, text) for spec in specs], within_s)
+    return [replies(one)[1 : 1 + len(commands)] for one in told]
 
 
 def members(cluster: Cluster, password: str, only: Sequence[str] | None = None) -> dict[str, Member]:
     """Every database node, or those that are named, by its own word."""
     specs = [node.spec for name, node in cluster.nodes.items() if node.spec.role == "database" and (only is None or name in only)]
 
-    def member(spec: NodeSpec) -> Member:
-        said = said_by(cluster, spec, password, "CLUSTER MYID", "CLUSTER INFO", "INFO replication", "CLUSTER NODES")
+    def member(spec: NodeSpec, said: Sequence[Any]) -> Member:
         if len(said) < 4 or not all(isinstance(one, str) for one in said):
             return Member(spec)
         return Member(spec, said[0], dict(_pairs(said[1])), dict(_pairs(said[2])), tuple(_known(said[3])))
 
-    with ThreadPoolExecutor(len(specs)) as pool:
-        return {one.spec.name: one for one in pool.map(member, specs)}
+    asked = ("CLUSTER MYID", "CLUSTER INFO", "INFO replication", "CLUSTER NODES")
+    told = _said(cluster, specs, password, asked, ANSWERS_WITHIN_S)
+    return {spec.name: member(spec, said) for spec, said in zip(specs, told, strict=True)}
 
 
 def _pairs(text: str) -> Iterable[tuple[str, str]]:

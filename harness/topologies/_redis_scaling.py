@@ -6,14 +6,13 @@ Everything is asked of the servers and Sentinels themselves, as an operator woul
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import pairwise
 
 from harness.clock import SECOND_NS, now_ns, wait_until
 from harness.errors import ClusterError
 from harness.protocols import Cluster, NodeSpec
-from harness.witnesses import LOOK
+from harness.talk import Question, talk
 
 PORT, SENTINEL_PORT = 6379, 26379
 NAME = "cache"  # by which Sentinels know the primary
@@ -28,21 +27,18 @@ _DIGEST = (
 )
 
 
-def talk(cluster: Cluster, spec: NodeSpec, port: int, commands: str, times: int = 1) -> str:
-    """What a node answers to commands, one a line, asked from its own zone; empty where it is silent.
-
-    Several `times`, each on a connection of its own.
-    """
-    asked = (spec.address, str(port), f"{commands}\r\n".encode().hex(), "2", str(times))
-    return cluster.client(spec.zone).run(*LOOK, "talk", *asked).out
+def question(spec: NodeSpec, port: int, commands: str) -> Question:
+    """Commands for a server, one a line."""
+    return Question(spec, port, f"{commands}\r\n".encode())
 
 
-def asked(cluster: Cluster, role: str, port: int, commands: str) -> Mapping[str, str]:
-    """What each node of a role answers."""
-    specs = [node.spec for node in cluster.nodes.values() if node.spec.role == role]
-    with ThreadPoolExecutor(len(specs)) as pool:
-        said = pool.map(lambda spec: talk(cluster, spec, port, commands), specs)
-    return {spec.name: text for spec, text in zip(specs, said, strict=True)}
+def said_by(cluster: Cluster, spec: NodeSpec, port: int, commands: str) -> str:
+    """What a node answers to commands, one a line; empty where it is silent."""
+    return talk(cluster, [question(spec, port, commands)])[0]
+
+
+def of_role(cluster: Cluster, role: str) -> list[NodeSpec]:
+    return [node.spec for node in cluster.nodes.values() if node.spec.role == role]
 
 
 def pairs(text: str) -> Iterable[tuple[str, str]]:
@@ -57,7 +53,7 @@ def strings(text: str) -> list[str]:
 
 def command(cluster: Cluster, name: str, password: str, words: str) -> str:
     """Has a server carry out a command as its operator. Raises ClusterError with what it said instead."""
-    said = talk(cluster, cluster.nodes[name].spec, PORT, f"AUTH admin {password}\r\n{words}")
+    said = said_by(cluster, cluster.nodes[name].spec, PORT, f"AUTH admin {password}\r\n{words}")
     ok, _, answer = said.partition("\r\n")
     if ok != "+OK" or not answer or answer.startswith("-"):
         raise ClusterError(f"{name} did not {' '.join(words.split()[:2])}: {(answer or said).strip() or 'it said nothing'}")
@@ -66,14 +62,14 @@ def command(cluster: Cluster, name: str, password: str, words: str) -> str:
 
 def sentinel(cluster: Cluster, spec: NodeSpec, words: str) -> str:
     """Has a Sentinel carry out a command. Raises ClusterError with what it said instead."""
-    said = talk(cluster, spec, SENTINEL_PORT, f"SENTINEL {words}")
+    said = said_by(cluster, spec, SENTINEL_PORT, f"SENTINEL {words}")
     if not said or said.startswith("-"):
         raise ClusterError(f"{spec.name} did not {words.partition(' ')[0]}: {said.strip() or 'it said nothing'}")
     return said
 
 
 def sentinels(cluster: Cluster) -> list[NodeSpec]:
-    return [node.spec for node in cluster.nodes.values() if node.spec.role == "manager"]
+    return of_role(cluster, "manager")
 
 
 @contextmanager
@@ -105,7 +101,7 @@ def fail_over(cluster: Cluster, primary: str) -> None:
     address = cluster.nodes[primary].spec.address
 
     def names_another() -> bool:
-        said = strings(talk(cluster, one, SENTINEL_PORT, f"SENTINEL GET-MASTER-ADDR-BY-NAME {NAME}"))
+        said = strings(said_by(cluster, one, SENTINEL_PORT, f"SENTINEL GET-MASTER-ADDR-BY-NAME {NAME}"))
         return bool(said) and address not in said
 
     sentinel(cluster, one, f"FAILOVER {NAME}")
@@ -116,7 +112,7 @@ def _priorities(cluster: Cluster, one: NodeSpec) -> Mapping[str, str]:
     """The priority of each replica, by address, as a Sentinel knows it."""
     found: dict[str, str] = {}
     address = ""
-    for key, value in pairwise(strings(talk(cluster, one, SENTINEL_PORT, f"SENTINEL REPLICAS {NAME}"))):
+    for key, value in pairwise(strings(said_by(cluster, one, SENTINEL_PORT, f"SENTINEL REPLICAS {NAME}"))):
         address = value if key == "ip" else address
         if key == "slave-priority":
             found[address] = value
@@ -138,7 +134,7 @@ def forget(cluster: Cluster, healthy: Callable[[], str | None]) -> None:
 
 
 def knows_others(cluster: Cluster, one: NodeSpec) -> bool:
-    known = dict(pairwise(strings(talk(cluster, one, SENTINEL_PORT, f"SENTINEL MASTER {NAME}"))))
+    known = dict(pairwise(strings(said_by(cluster, one, SENTINEL_PORT, f"SENTINEL MASTER {NAME}"))))
     return known.get("num-other-sentinels") == str(len(sentinels(cluster)) - 1) and known.get("flags") == "master"
 
 

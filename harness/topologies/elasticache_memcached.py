@@ -19,8 +19,8 @@ from harness.clock import wait_until
 from harness.endpoints import shard_of
 from harness.errors import ClusterError
 from harness.protocols import AddressPlan, Cluster, Command, Endpoint, Greeting, Limits, Node, NodeSpec, Paths
+from harness.talk import Question, talk
 from harness.topologies._node_types import node_type
-from harness.witnesses import LOOK
 
 PORT = 11211
 NODES_MAX = 40  # as the service has it
@@ -130,12 +130,8 @@ class ElasticacheMemcached:
 
     def roles(self, cluster: Cluster) -> Mapping[str, str]:
         """A node that answers is the only one that keeps its part of the keys, so it is that part's primary."""
-        members = _members(cluster)
-        with ThreadPoolExecutor(len(members)) as pool:
-            said = pool.map(partial(_greeted, cluster), members)
-        return {
-            node.spec.name: "primary" if answer == "answers" else "silent" for node, answer in zip(members, said, strict=True)
-        }
+        answer = _answers(cluster, _members(cluster))
+        return {name: "primary" if answers else "silent" for name, answers in answer.items()}
 
     # --- nodes that come and go ---
 
@@ -155,8 +151,7 @@ class ElasticacheMemcached:
                 node = cluster.add(self._node(number, self.zones, cluster.address, kind))
                 made.append(node)
                 node.start()
-            for node in made:
-                wait_until(partial(_answers, cluster, node), 15, f"{node.spec.name} to answer", every_s=0.1)
+            wait_until(lambda: all(_answers(cluster, made).values()), 15, "the new nodes to answer", every_s=0.1)
         except ClusterError:
             for node in made:
                 cluster.remove(node.spec.name)
@@ -183,8 +178,7 @@ class ElasticacheMemcached:
 
     def answered(self, cluster: Cluster, node: str) -> int | None:
         spec = cluster.nodes[node].spec
-        asked = b"stats\r\nquit\r\n".hex()
-        said = cluster.client(spec.zone).run(*LOOK, "talk", spec.address, str(PORT), asked, "2").out
+        (said,) = talk(cluster, [Question(spec, PORT, b"stats\r\nquit\r\n")])
         found = re.search(r"STAT cmd_get (\d+)", said)
         return int(found[1]) if found else None
 
@@ -202,14 +196,11 @@ def _told(cluster: Cluster, zone: str) -> Path:
     return cluster.folder / "history" / f"members-{zone}.json"
 
 
-def _answers(cluster: Cluster, node: Node) -> bool:
-    return _greeted(cluster, node) == "answers"
+def _answers(cluster: Cluster, nodes: Sequence[Node]) -> dict[str, bool]:
+    """Which of some nodes answer."""
+    said = talk(cluster, [Question(node.spec, PORT, VERSION) for node in nodes], within_s=1)
+    return {node.spec.name: bool(answer) for node, answer in zip(nodes, said, strict=True)}
 
 
 def _members(cluster: Cluster) -> list[Node]:
     return [node for node in cluster.nodes.values() if node.spec.server == "memcached"]
-
-
-def _greeted(cluster: Cluster, node: Node) -> str:
-    spec = node.spec
-    return cluster.client(spec.zone).run(*LOOK, "greet", spec.address, str(PORT), VERSION.hex(), "1").out.strip()

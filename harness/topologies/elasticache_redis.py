@@ -22,6 +22,7 @@ from typing import Any, ClassVar, Literal
 from harness.clock import wait_until
 from harness.errors import ClusterError
 from harness.protocols import AddressPlan, Cluster, Command, Endpoint, Greeting, Limits, ManagerRecord, Node, NodeSpec, Paths
+from harness.talk import talk
 from harness.topologies import _sentinel_routing
 from harness.topologies._haproxy_log import routed
 from harness.topologies._node_types import Eviction, node_type
@@ -30,17 +31,18 @@ from harness.topologies._redis_scaling import (
     NAME,
     PORT,
     SENTINEL_PORT,
-    asked,
     command,
     digest,
     fail_over,
     forget,
+    of_role,
     pairs,
     passed_over,
+    question,
+    said_by,
     sentinel,
     sentinels,
     strings,
-    talk,
     writes_held,
 )
 from harness.topologies._sentinel_log import recorded
@@ -201,12 +203,11 @@ class ElasticacheRedis:
         wait_until(partial(self._watched, cluster), 30, "the Sentinels to find the primary", every_s=0.02)
 
     def _watched(self, cluster: Cluster) -> bool:
-        told = asked(cluster, "manager", SENTINEL_PORT, f"SENTINEL MASTER {NAME}")
-        return all(dict(pairwise(strings(said))).get("flags") == "master" for said in told.values())
+        return all(known.get("flags") == "master" for known in self._asked(cluster, "manager").values())
 
     def _in_place(self, cluster: Cluster, spec: NodeSpec) -> bool:
         """Whether a server is the primary, or has copied its data."""
-        said = dict(pairs(talk(cluster, spec, PORT, f"AUTH probe {self._secrets['probe']}\r\nINFO replication")))
+        said = dict(pairs(said_by(cluster, spec, PORT, self._how("INFO replication"))))
         return said.get("role") == "master" or (said.get("master_link_status"), said.get("master_sync_in_progress")) == (
             "up",
             "0",
@@ -214,24 +215,35 @@ class ElasticacheRedis:
 
     def _unled(self, cluster: Cluster) -> str | None:
         """Which router does not lead to all yet: it leads nowhere until it has looked, and then to the right ones, by turns."""
-        question = f"AUTH probe {self._secrets['probe']}\r\nINFO server\r\nINFO replication"
         wanted = {WRITER: ("master", 1), READER: ("slave", self.replicas)}
-
-        def leads(way: tuple[NodeSpec, int]) -> bool:
-            role, count = wanted[way[1]]
-            said = list(pairs(talk(cluster, *way, question, times=count)))
-            roles, servers = ([value for what, value in said if what == asked_for] for asked_for in ("role", "run_id"))
-            return roles == [role] * count and len(set(servers)) == count
-
-        ways = [(node.spec, port) for node in cluster.nodes.values() if node.spec.role == "router" for port in wanted]
-        with ThreadPoolExecutor(len(ways)) as pool:
-            led = zip(ways, pool.map(leads, ways), strict=True)
-            return next((f"{router.name} does not lead to all yet" for (router, _), well in led if not well), None)
+        ways = [(router, port, *who) for router in of_role(cluster, "router") for port, who in wanted.items()]
+        how = self._how("INFO server", "INFO replication")
+        told = iter(talk(cluster, [question(router, port, how) for router, port, _, count in ways for _ in range(count)]))
+        for router, _, role, count in ways:
+            said = [dict(pairs(next(told))) for _ in range(count)]
+            if {one.get("role") for one in said} != {role} or len({one.get("run_id") for one in said}) < count:
+                return f"{router.name} does not lead to all yet"
+        return None
 
     def healthy(self, cluster: Cluster) -> str | None:
         """Asks each node and each Sentinel itself."""
-        said = self.members(cluster)
-        return self._unfit(cluster, said) or self._unwatched(cluster, _roles(said))
+        said = self._asked(cluster, "database", "manager")
+        members, watching = ({spec.name: said[spec.name] for spec in of_role(cluster, role)} for role in ("database", "manager"))
+        return self._unfit(cluster, members) or self._unwatched(cluster, _roles(members), watching)
+
+    def _how(self, *commands: str) -> str:
+        """What a probe says to ask so."""
+        return "\r\n".join((f"AUTH probe {self._secrets['probe']}", *commands))
+
+    def _asked(self, cluster: Cluster, *roles: str) -> dict[str, dict[str, str]]:
+        """What databases say of their replication, and Sentinels (`manager`) of the primary; empty where one is silent."""
+        asked = [spec for role in roles for spec in of_role(cluster, role)]
+        ways = {"database": (PORT, self._how("INFO replication")), "manager": (SENTINEL_PORT, f"SENTINEL MASTER {NAME}")}
+        told = talk(cluster, [question(spec, *ways[spec.role]) for spec in asked])
+        return {
+            spec.name: dict(pairs(said) if spec.role == "database" else pairwise(strings(said)))
+            for spec, said in zip(asked, told, strict=True)
+        }
 
     def _unfit(self, cluster: Cluster, said: Mapping[str, Mapping[str, str]]) -> str | None:
         """What is missing of a primary and replicas that are in sync with it, by the word of each."""
@@ -250,14 +262,13 @@ class ElasticacheRedis:
                 return f"{name} is not in sync"
         return None
 
-    def _unwatched(self, cluster: Cluster, roles: Mapping[str, str]) -> str | None:
+    def _unwatched(self, cluster: Cluster, roles: Mapping[str, str], watching: Mapping[str, Mapping[str, str]]) -> str | None:
         """What is missing of Sentinels that know the primary, each other and every replica, by the word of each."""
         primary = next((name for name, role in roles.items() if role == "primary"), None)
         address = cluster.nodes[primary].spec.address if primary else None
         others = str(len(cluster.zones) - 1)
         wanted = {"ip": address, "flags": "master", "num-slaves": str(len(roles) - 1), "num-other-sentinels": others}
-        for name, said in asked(cluster, "manager", SENTINEL_PORT, f"SENTINEL MASTER {NAME}").items():
-            known = dict(pairwise(strings(said)))
+        for name, known in watching.items():
             for what, value in wanted.items():
                 if known.get(what) != value:
                     return f"{name} says that {what} is {known.get(what, 'unknown')}, not {value}"
@@ -265,8 +276,7 @@ class ElasticacheRedis:
 
     def members(self, cluster: Cluster) -> Mapping[str, Mapping[str, str]]:
         """What each database node says of its replication, asked from its own zone; empty where it is silent."""
-        said = asked(cluster, "database", PORT, f"AUTH probe {self._secrets['probe']}\r\nINFO replication")
-        return {name: dict(pairs(text)) for name, text in said.items()}
+        return self._asked(cluster, "database")
 
     def roles(self, cluster: Cluster) -> Mapping[str, str]:
         return _roles(self.members(cluster))

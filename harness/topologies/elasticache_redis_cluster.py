@@ -36,6 +36,7 @@ from harness.protocols import (
     Paths,
     Resharded,
 )
+from harness.resp import Refused
 from harness.slots import SLOTS, Range
 from harness.topologies._node_types import Eviction, node_type
 from harness.topologies._redis_cluster import PORT, Member, ask, members, said_by, unfit
@@ -78,6 +79,7 @@ class ElasticacheRedisCluster:
     _came: Counter[tuple[str, str]] = field(default_factory=Counter, init=False, repr=False, compare=False)
     _types: list[str] = field(default_factory=list, init=False, repr=False, compare=False)  # that nodes were changed to
     _engines: list[str] = field(default_factory=list, init=False, repr=False, compare=False)  # the same
+    _new: set[str] = field(default_factory=set, init=False, repr=False, compare=False)  # ids that members were given anew
     _moving: dict[str, frozenset[int]] = field(default_factory=dict, init=False, repr=False, compare=False)  # to which shard
     _secrets: dict[str, str] = field(
         default_factory=lambda: {user: secrets.token_urlsafe(18) for user in ("admin", "application", "probe")},
@@ -422,8 +424,10 @@ class ElasticacheRedisCluster:
         missing = [""]
 
         def well() -> bool:
-            self._take_back(cluster)
+            refused = self._take_back(cluster)
             missing[0] = self.healthy(cluster) or ""
+            if missing[0] and refused:
+                missing[0] += f" ({refused})"
             if not missing[0]:
                 said = self._reshard(cluster, "accounted", 10)
                 missing[0] = said.get("problem") or ", ".join(f"{n} keys astray on shard {s}" for s, n in said["stray"].items())
@@ -434,13 +438,32 @@ class ElasticacheRedisCluster:
         except ClusterError as problem:
             raise ClusterError(f"{stopped} {problem}: {missing[0]}") from None
 
-    def _take_back(self, cluster: Cluster) -> None:
-        """A primary that died while slots moved, and comes back owning none, stays one by itself: it becomes a replica again."""
+    def _take_back(self, cluster: Cluster) -> str:
+        """A primary that died while slots moved, and comes back, becomes a replica again. What one says when it will not.
+
+        One that the others have forgotten meanwhile comes back empty, as a new member.
+        """
+        refused = ""
         said = self.members(cluster)
-        owners = {one.spec.shard: one for one in said.values() if one.role == "primary" and one.slots}
-        for one in said.values():
-            if one.role == "primary" and not one.slots and one.spec.shard in owners:
-                self._said(cluster, one.spec, f"CLUSTER REPLICATE {owners[one.spec.shard].id}")
+        owners = {
+            one.spec.shard: one for one in said.values() if one.role == "primary" and one.slots and one.id in _known(said, one)
+        }
+        for name, one in said.items():
+            owner = owners.get(one.spec.shard)
+            if owner is None or one is owner or one.role == "silent":
+                continue
+            if one.id not in _known(said, one):
+                self._take_in_anew(cluster, one, owner)
+            elif one.role == "primary" and not one.slots:
+                answer = self._said(cluster, one.spec, f"CLUSTER REPLICATE {owner.id}")
+                refused = next((f"{name} will not follow: {why}" for why in answer if isinstance(why, Refused)), refused)
+        return refused
+
+    def _take_in_anew(self, cluster: Cluster, one: Member, owner: Member) -> None:
+        if one.id not in self._new:
+            told = self._said(cluster, one.spec, "FLUSHALL", "CLUSTER RESET HARD", "CLUSTER MYID")
+            self._new.update(told[-1:])
+        self._said(cluster, owner.spec, f"CLUSTER MEET {one.spec.address} {PORT}")
 
     def _reshard(self, cluster: Cluster, what: str, within_s: float, zone: str = "", **more: Any) -> dict[str, Any]:
         client = cluster.client(zone or cluster.zones[0])
@@ -624,6 +647,11 @@ class ElasticacheRedisCluster:
         ]  # fmt: skip
         files = {f"{paths.config}/server.conf": "\n".join(lines) + "\n"}
         return Command((f"{engine}-server", f"{paths.config}/server.conf"), files=files)
+
+
+def _known(said: Mapping[str, Member], one: Member) -> set[str]:
+    """The ids of the members that anybody but this one knows."""
+    return {known.id for other in said.values() if other is not one for known in other.known}
 
 
 def _told(cluster: Cluster, zone: str) -> Path:

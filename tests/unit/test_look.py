@@ -60,11 +60,11 @@ def test_what_is_posted_prints_the_status_first(port: int) -> None:
     assert look("post", "127.0.0.1", port, "/no", 5, posted).startswith("412 ")
 
 
-def test_all_that_is_said_until_the_end_is_printed(port: int) -> None:
-    asked = b"GET /role HTTP/1.0\r\n\r\n".hex()
-    assert look("talk", "127.0.0.1", port, asked, 5).endswith("/role")
-    assert look("talk", "127.0.0.1", port, asked, 5, 3).count("/role") == 3
-    assert look("talk", "127.0.0.1", 1, asked, 5) == ""
+def test_all_that_is_said_until_the_end_is_printed_of_several_at_once(port: int) -> None:
+    role, other = (f"GET /{what} HTTP/1.0\r\n\r\n".encode().hex() for what in ("role", "other"))
+    said = json.loads(look("talk", 5, "127.0.0.1", port, role, "127.0.0.1", 1, role, "127.0.0.1", port, other))
+    assert [one.rpartition("/")[2] for one in said] == ["role", "", "other"]
+    assert json.loads(look("talk", 5)) == []
 
 
 def test_where_nobody_answers_the_reason_is_told_only_to_who_posts() -> None:

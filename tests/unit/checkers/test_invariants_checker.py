@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from harness.checkers.invariants import Invariants
 from harness.verdict import Finding, Verdict
 from tests.unit.histories import Run
@@ -21,7 +23,16 @@ def test_a_total_that_was_kept_passes() -> None:
 
 def test_a_total_that_changed_fails() -> None:
     finding = judged(99)
-    assert (finding.verdict, finding.summary) == (Verdict.FAIL, "accounts_total is 99 on pg-b, and must be 100")
+    assert (finding.verdict, finding.summary) == (
+        Verdict.FAIL, "accounts_total is 99 on pg-b, and must be 100; missing_facts 1, at most 0",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("total", "verdict"), [(95, Verdict.PASS), (94, Verdict.FAIL), (101, Verdict.FAIL)])
+def test_a_scenario_may_bound_what_is_missing_but_nothing_may_be_there_too_much(total: int, verdict: Verdict) -> None:
+    run = Run(invariants={"accounts_total": 100}, expect=[{"metric": "missing_facts", "max": 5}])
+    run.event(31, "authority", node="pg-b").final("pg-b", {"accounts_total": total})
+    assert Invariants().check(run.history()).verdict is verdict
 
 
 def test_a_total_that_was_not_read_is_unknown() -> None:
