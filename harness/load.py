@@ -116,11 +116,14 @@ def user_class(context: Context) -> type[locust.User]:
         def wait_time(self) -> float:
             return max(0.0, (self.intended - now_ns()) / 1e9)
 
-        def wait(self) -> None:
-            gevent.sleep(self.wait_time())
-
         @locust.task
         def act(self) -> None:
+            """Everything that it ever asks: what Locust does between two tasks is more than this does between two operations."""
+            while True:
+                self._ask()
+                self.wait()  # whoever is stopped ends here
+
+        def _ask(self) -> None:
             intended, self.intended = self.intended, self.intended + context.interval_ns
             kind = mix[bisect(shares, context.random.random() * shares[-1], 0, len(mix) - 1)]
             if (late := now_ns() - intended) < 0:

@@ -49,7 +49,9 @@ PROBED = 16  # keys of each shard that probes write to in turn: what moves, and 
 PROBE_MAY = "+@read +@write +@connection +cluster|slots +cluster|nodes +cluster|info +readonly +asking"
 FORMED_WITHIN_S = 60.0
 REPLICAS_THAT_NOBODY_HAS = 99
-DRAINED_WITHIN_S, IDLE_S = 10.0, 2  # a node that goes is left to its clients until none has asked it for so long
+# A node that goes is left to its clients until none has asked it for so long: redis-py learns the slots anew at each fifth answer
+# that sends it on, which of few slots takes long.
+DRAINED_WITHIN_S, IDLE_S = 60.0, 5
 
 
 @dataclass(frozen=True)
@@ -361,7 +363,7 @@ class ElasticacheRedisCluster:
         names = [spec.name for spec in specs]
         limit = now_ns() + int(DRAINED_WITHIN_S * SECOND_NS)
         while now_ns() < limit and any(self._asked_lately(cluster, spec) for spec in specs):
-            time.sleep(0.2)
+            time.sleep(1)
         for spec in specs:
             cluster.nodes[spec.name].stop(5)
         ids = {known.address: known.id for one in said.values() for known in one.known}  # a dead one does not tell its own

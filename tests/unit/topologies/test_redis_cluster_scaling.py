@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 import redis
 
+from harness import resharding
 from harness.changes.change_node_type import ChangeNodeType
 from harness.clock import wait_until
 from harness.faults.fill_memory import FillMemory
 from harness.protocols import Cluster, NodeSpec
+from harness.resp import Server
 from harness.slots import shares, slot_of
 from harness.topologies._redis_cluster import PORT
 from harness.topologies.elasticache_redis_cluster import ElasticacheRedisCluster
@@ -73,6 +77,34 @@ def test_a_member_that_dies_while_it_takes_over_leaves_the_old_ones_serving(
     assert sorted(after.values()) == ["primary"] * 3 + ["replica"] * 3
     assert kept(machine) == KEYS
     assert all(client(machine).set(f"key:{number}", number) for number in range(KEYS)), "every shard takes writes"
+
+
+def test_a_primary_that_was_forgotten_while_it_was_dead_comes_back_as_an_empty_replica(machine: Machine) -> None:
+    """By itself it would call itself the primary of its shard for good, and nobody would listen."""
+    one, cluster, topology = client(machine), cast("Cluster", machine), machine.topology
+    assert isinstance(topology, ElasticacheRedisCluster)
+    assert all(one.set(f"key:{number}", number) for number in range(KEYS))
+    dead = next(name for name, role in topology.roles(cluster).items() if role == "primary" and name.startswith("redis-1-"))
+    secret = topology.secrets["admin"]
+    with closing(Server(machine.nodes[dead].spec.address, PORT, "admin", secret)) as primary:
+        assert primary.ask("WAIT", 1, 5000) == 1, "its replica has everything"
+    machine.kill(dead)
+    shards: dict[str, list[str]] = {}
+    for node in machine.nodes.values():
+        shards.setdefault(node.spec.shard, []).append(node.spec.address)
+    members = resharding.Cluster("admin", secret, PORT, shards, until=time.monotonic() + 30)
+    successor, _ = members.primary("1")
+    resharding.Resharding(members, "keys", [])._forget_the_dead("1", successor)
+    successor.close()
+    machine.nodes[dead].start()
+
+    def whole() -> bool:
+        topology._take_back(cluster)
+        return topology.healthy(cluster) is None
+
+    wait_until(whole, 30, "the cluster to be whole", told=lambda: topology.healthy(cluster) or "")
+    assert topology.roles(cluster)[dead] == "replica"
+    assert kept(machine) == KEYS
 
 
 def test_one_shard_s_memory_is_full_and_the_others_have_room(machine: Any) -> None:
