@@ -121,7 +121,7 @@ def user_class(context: Context) -> type[locust.User]:
             """Everything that it ever asks: what Locust does between two tasks is more than this does between two operations."""
             while True:
                 self._ask()
-                self.wait()  # whoever is stopped ends here
+                self.wait()  # type: ignore[no-untyped-call]  # whoever is stopped ends here
 
         def _ask(self) -> None:
             intended, self.intended = self.intended, self.intended + context.interval_ns

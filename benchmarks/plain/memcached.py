@@ -13,6 +13,7 @@ from harness.keys import filler
 from harness.workloads import entries
 
 HELD = entries.Entries()
+WITHIN_S = 1
 
 
 class Entries(Plain):
@@ -20,8 +21,12 @@ class Entries(Plain):
     value = staticmethod(filler(HELD.value_bytes))
 
     def open(self) -> None:
-        # Unless told otherwise, it waits for no answer to a write: that would be another operation than ours.
-        self.client = HashClient([(host, port) for _, host, port in self.login["servers"]], default_noreply=False)
+        # With timeouts and without delay, as pymemcache's manual asks for ("Best Practices"). Unless told otherwise, it waits for
+        # no answer to a write: that would be another operation than ours.
+        self.client = HashClient(
+            [(host, port) for _, host, port in self.login["servers"]],
+            connect_timeout=WITHIN_S, timeout=WITHIN_S, no_delay=True, default_noreply=False,
+        )  # fmt: skip
         self.client.get(f"{entries.FILLED}0")  # it connects when it is first asked
 
     def close(self) -> None:
