@@ -17,6 +17,7 @@ from contextlib import contextmanager
 import docker
 from docker.models.containers import Container
 
+from harness.errors import ClusterError
 from harness.links.packets import Packets
 from harness.runtimes import docker as runtime
 from harness.runtimes.engine import asked
@@ -27,17 +28,25 @@ OURS = re.compile(runtime.packet_table("([0-9a-f]{8})"))  # of 4 random bytes, a
 
 
 def clean() -> Iterator[str]:
-    """Removes what runs have left that nobody owns, a line for each. Raises RuntimeUnavailable without an engine."""
+    """Removes what runs have left that nobody owns, a line for each. Raises RuntimeUnavailable without an engine.
+
+    Raises ClusterError, once all others are removed, for those that the engine would not let go.
+    """
     client = runtime.engine()
     with _packet_rules(client) as nft:
         ruled = _ruled(nft)  # before the owners: a run that begins just now has containers before it has rules
         owners = _owners(client)
+        stuck: list[str] = []
         for run_id, owner in sorted(owners.items()):
             whose = _kept_by(owner)
             if whose:
                 yield f"run {run_id} {whose}"
                 continue
-            runtime.remove(run_id)
+            try:
+                runtime.remove(run_id)
+            except ClusterError as problem:
+                stuck.append(f"of run {run_id} something is left: {problem}")
+                continue
             _remove_rules(nft, run_id, ruled)
             yield f"run {run_id} removed"
         for run_id in sorted(ruled - set(owners)):
@@ -45,6 +54,8 @@ def clean() -> Iterator[str]:
             yield f"run {run_id} had left packet rules: removed"
     if not owners and not ruled:
         yield "nothing was left behind"
+    if stuck:
+        raise ClusterError("; ".join(stuck))
 
 
 def _kept_by(owner: str) -> str:
