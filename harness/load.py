@@ -118,10 +118,10 @@ def user_class(context: Context) -> type[locust.User]:
 
         @locust.task
         def act(self) -> None:
-            """Everything that it ever asks: what Locust does between two tasks is more than this does between two operations."""
+            """Everything that it ever asks, as one task: what Locust does between two tasks costs CPU."""
             while True:
                 self._ask()
-                self.wait()  # type: ignore[no-untyped-call]  # whoever is stopped ends here
+                self.wait()  # type: ignore[no-untyped-call]  # Locust has no types; whoever is stopped ends here
 
         def _ask(self) -> None:
             intended, self.intended = self.intended, self.intended + context.interval_ns

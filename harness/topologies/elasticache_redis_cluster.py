@@ -9,10 +9,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import secrets
-import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from functools import cached_property, partial
@@ -361,9 +361,9 @@ class ElasticacheRedisCluster:
         """Ends members that own nothing, lets all others forget them, and removes their nodes."""
         said = self.members(cluster)
         names = [spec.name for spec in specs]
-        limit = now_ns() + int(DRAINED_WITHIN_S * SECOND_NS)
-        while now_ns() < limit and any(self._asked_lately(cluster, spec) for spec in specs):
-            time.sleep(1)
+        with suppress(ClusterError):  # whoever asks on and on is sent elsewhere by what it meets
+            left = lambda: not any(self._asked_lately(cluster, spec) for spec in specs)  # noqa: E731
+            wait_until(left, DRAINED_WITHIN_S, "clients to ask elsewhere", every_s=1)
         for spec in specs:
             cluster.nodes[spec.name].stop(5)
         ids = {known.address: known.id for one in said.values() for known in one.known}  # a dead one does not tell its own
@@ -454,18 +454,25 @@ class ElasticacheRedisCluster:
             owner = owners.get(one.spec.shard)
             if owner is None or one is owner or one.role == "silent":
                 continue
+            answer: list[Any] = []
             if one.id not in _known(said, one):
-                self._take_in_anew(cluster, one, owner)
+                answer = self._take_in_anew(cluster, one, owner)
             elif one.role == "primary" and not one.slots:
                 answer = self._said(cluster, one.spec, f"CLUSTER REPLICATE {owner.id}")
-                refused = next((f"{name} will not follow: {why}" for why in answer if isinstance(why, Refused)), refused)
+            refused = next((f"{name} will not follow: {why}" for why in answer if isinstance(why, Refused)), refused)
         return refused
 
-    def _take_in_anew(self, cluster: Cluster, one: Member, owner: Member) -> None:
+    def _take_in_anew(self, cluster: Cluster, one: Member, owner: Member) -> list[Any]:
+        """Empties a member, unless that has been done, and introduces it again; what was answered to that."""
         if one.id not in self._new:
-            told = self._said(cluster, one.spec, "FLUSHALL", "CLUSTER RESET HARD", "CLUSTER MYID")
-            self._new.update(told[-1:])
-        self._said(cluster, owner.spec, f"CLUSTER MEET {one.spec.address} {PORT}")
+            # A replica refuses to be flushed, and is emptied by the reset.
+            reset, *id_ = self._said(cluster, one.spec, "FLUSHALL", "CLUSTER RESET HARD", "CLUSTER MYID")[1:] or [
+                Refused("silent")
+            ]
+            if isinstance(reset, Refused):
+                return [reset]
+            self._new.update(id_)
+        return self._said(cluster, owner.spec, f"CLUSTER MEET {one.spec.address} {PORT}")
 
     def _reshard(self, cluster: Cluster, what: str, within_s: float, zone: str = "", **more: Any) -> dict[str, Any]:
         client = cluster.client(zone or cluster.zones[0])
