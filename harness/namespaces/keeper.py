@@ -31,6 +31,7 @@ from harness.namespaces.node import Layout, NodeServer, furnish
 from harness.namespaces.wire import answered, question
 
 SOCKET, REFUSED = "keeper.sock", "refused"
+BACKLOG = 64
 
 
 def main(run_id: str, folder: str) -> int:
@@ -230,7 +231,7 @@ def _listening(name: str) -> socket.socket:
         one.bind(name)
     finally:
         os.umask(before)
-    one.listen(64)
+    one.listen(BACKLOG)
     return one
 
 
@@ -282,6 +283,8 @@ def _live(layout: Layout, asked: socket.socket, files: Mapping[int, int], tell: 
             os.write(tell, f"{kernel.forbidden(problem)}".encode())
             os._exit(1)
         kernel.call_process(layout.name[:15])
+        # Whoever asks is told by the kernel who listened last: from the first question on that is this process, not the keeper.
+        asked.listen(BACKLOG)
         os.close(tell)
         asyncio.run(NodeServer(layout).serve(asked, entrances))
     except BaseException:  # noqa: BLE001 (nothing may get past the end of a forked process)

@@ -39,7 +39,8 @@ def apply(run_id: str, node: str, pid: int, limits: Limits, root: Path = ROOT) -
             group.mkdir(exist_ok=True)
             for file, value in _values(resource, limits, unified=_unified(root)):
                 (group / file).write_text(value)
-            _move(pid, group)
+            if not _move(pid, group):
+                raise ClusterError(f"{node} could not be limited: its process 1 has ended")
     except OSError as problem:
         raise ClusterError(f"{node} could not be limited: {problem.filename}: {problem.strerror}") from None
 
@@ -97,11 +98,12 @@ def _values(resource: str, limits: Limits, *, unified: bool) -> Iterator[tuple[s
         yield ("memory.max" if unified else "memory.limit_in_bytes"), memory
 
 
-def _move(pid: int, group: Path) -> None:
-    """Takes the node's processes into the group; those that are forked meanwhile are found the next time."""
+def _move(pid: int, group: Path) -> bool:
+    """Takes the node's processes into the group, if there are any; those that are forked meanwhile are found the next time."""
     moved: set[int] = set()
     while left := set(in_namespace_of(pid)) - moved:
         for one in left:
             with suppress(ProcessLookupError):
                 (group / "cgroup.procs").write_text(str(one))
         moved |= left
+    return bool(moved)

@@ -103,6 +103,15 @@ def test_limits_are_for_root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
         limits.apply("0123", "pg-az-a", 1, Limits(cpus=1), tmp_path)
 
 
+def test_limits_of_a_node_that_has_ended_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(os, "getuid", lambda: 0)
+    for tree in ("cpu", "memory"):
+        (tmp_path / tree).mkdir()
+        (tmp_path / tree / "cgroup.procs").touch()
+    with pytest.raises(ClusterError, match="pg-az-a could not be limited: its process 1 has ended"):
+        limits.apply("0123", "pg-az-a", 1 << 30, Limits(cpus=1), tmp_path)
+
+
 def test_a_machine_without_control_groups_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(os, "getuid", lambda: 0)
     assert limits.unavailable(tmp_path) == f"{tmp_path} has no control group of CPU and memory that could be divided"
