@@ -17,10 +17,8 @@ T = TypeVar("T")
 SECOND_NS = 1_000_000_000
 MILLISECOND_NS = 1_000_000
 
-
-def now_ns() -> int:
-    """CLOCK_MONOTONIC in nanoseconds."""
-    return time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+# CLOCK_MONOTONIC in nanoseconds: on Linux, Python's monotonic clock is that one (PEP 418). It is asked eight times an operation.
+now_ns = time.monotonic_ns
 
 
 def cpu_s() -> float:

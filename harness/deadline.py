@@ -7,7 +7,6 @@ which is set for the earliest that has not ended.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from heapq import heappop, heappush
 from itertools import count
@@ -17,6 +16,7 @@ from typing import Any
 import gevent
 from gevent import getcurrent
 from gevent.hub import get_hub
+from gevent.monkey import get_original
 
 from harness.clock import now_ns
 
@@ -45,7 +45,10 @@ class Deadline:
         return self
 
     def __enter__(self) -> None:
-        self._alarm.add(self._instant, self)
+        alarm, instant = self._alarm, self._instant
+        heappush(alarm.waiting, (instant, next(alarm.numbers), self))
+        if instant < alarm.rings_at:
+            alarm.set(instant)
 
     def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None) -> None:
         self._instant = NEVER
@@ -62,31 +65,26 @@ class _Alarm:
     """A thread's timer, and for whom it rings: the earliest first."""
 
     def __init__(self) -> None:
-        self._waiting: list[tuple[int, int, Deadline]] = []
-        self._numbers = count()  # two may have the same instant
-        self._rings_at = NEVER
+        self.waiting: list[tuple[int, int, Deadline]] = []
+        self.numbers = count()  # two may have the same instant
+        self.rings_at = NEVER
         self._timer: Any = None
 
-    def add(self, instant: int, deadline: Deadline) -> None:
-        heappush(self._waiting, (instant, next(self._numbers), deadline))
-        if instant < self._rings_at:
-            self._set(instant)
-
-    def _set(self, instant: int) -> None:
+    def set(self, instant: int) -> None:
         self._stop()
-        self._rings_at = instant
+        self.rings_at = instant
         self._timer = get_hub().loop.timer(max(0, instant - now_ns()) / 1e9, priority=-1)
         self._timer.start(self._ring, update=True)
 
     def _stop(self) -> None:
-        timer, self._timer, self._rings_at = self._timer, None, NEVER
+        timer, self._timer, self.rings_at = self._timer, None, NEVER
         if timer is not None:
             timer.stop()
             timer.close()
 
     def _ring(self) -> None:
         self._stop()
-        waiting, now, forgotten = self._waiting, now_ns(), 0
+        waiting, now, forgotten = self.waiting, now_ns(), 0
         ended: list[tuple[int, Deadline]] = []
         while waiting and forgotten < FORGOTTEN_AT_ONCE:
             instant, _, deadline = waiting[0]
@@ -98,13 +96,14 @@ class _Alarm:
                 break
             heappop(waiting)
         if waiting:
-            self._set(waiting[0][0])
+            self.set(waiting[0][0])
         for instant, deadline in ended:  # last: whoever is ended goes on at once, and may wait for something else
             if not deadline.over(instant):
                 deadline.end()
 
 
-_OF_THREAD = threading.local()
+# Where gevent has patched it, `threading.local` is each greenlet's own, and so would be the timer.
+_OF_THREAD = get_original("threading", "local")()
 
 
 def _alarm() -> _Alarm:

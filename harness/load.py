@@ -31,18 +31,18 @@ from harness.deadline import Deadline, Expired
 from harness.locustfile import Failed, OwnUsers
 from harness.niceness import give_way
 from harness.recording import VALUES_PER_PROCESS, Notes, Outcome, Recorder
-from harness.sessions import PAUSING, Done, Driver, driver_of
+from harness.sessions import PAUSING, Done, Driver, Session, driver_of
 
 NICENESS = 10  # under full load, probes must wake up before users do
 FIRST_NUMBER = 1000  # processes of load number their values from here, probes from 0
 
 
-def _shard_of(context: Context) -> Callable[[int], str]:
-    """Which shard a key belongs to, where there are shards and the workload says what its keys are called."""
+def _shard_of(context: Context) -> Callable[[int], str] | None:
+    """Tells which shard a key belongs to, where there are shards and the workload says what its keys are called; else None."""
     shard_of = getattr(context.driver, "shard_of", None)
     name_of = getattr(context.workload, "name_of", None)
     if shard_of is None or name_of is None:
-        return lambda key: ""
+        return None
     return lambda key: str(shard_of(context.login, name_of(key)))
 
 
@@ -126,21 +126,20 @@ def user_class(context: Context) -> type[locust.User]:
         def _ask(self) -> None:
             intended, self.intended = self.intended, self.intended + context.interval_ns
             kind = mix[bisect(shares, context.random.random() * shares[-1], 0, len(mix) - 1)]
-            if (late := now_ns() - intended) < 0:
-                gevent.sleep(-late / 1e9)
-            if now_ns() > intended + deadline_ns:
-                return self._not_sent(kind, intended, "deadline before it was sent")
             began = now_ns()
-            if why := self._reconnect(kind, intended):
+            if began < intended:
+                gevent.sleep((intended - began) / 1e9)
+                began = now_ns()
+            if began > intended + deadline_ns:
+                return self._not_sent(kind, intended, "deadline before it was sent")
+            session = self.sessions[leads[kind]]
+            if not session.connected and (why := self._reconnect(session, intended)):
                 if why != PAUSING:  # whoever tries to connect and cannot has asked, as Locust counts
                     self._tell_locust(kind, began, now_ns(), why)
                 return self._not_sent(kind, intended, why)
-            return self._perform(kind, intended)
+            return self._perform(kind, session, intended)
 
-        def _reconnect(self, kind: str, intended: int) -> str | None:
-            session = self.sessions[leads[kind]]
-            if session.connected:
-                return None
+        def _reconnect(self, session: Session, intended: int) -> str | None:
             left = max(0.001, (intended + deadline_ns - now_ns()) / 1e9)
             why: str | None = gevent.with_timeout(left, session.connect, timeout_value="deadline while connecting")
             return why
@@ -151,18 +150,18 @@ def user_class(context: Context) -> type[locust.User]:
                 client=self.number, intended=intended, error=recorder.name("error", why), ended=now_ns(),
             )  # fmt: skip
 
-        def _perform(self, kind: str, intended: int) -> None:
+        def _perform(self, kind: str, session: Session, intended: int) -> None:
             key, value, payload = workload.plan(kind, context)
             reference = recorder.payload(payload) if payload is not None else 0
             started = now_ns()
-            session = self.sessions[leads[kind]]
-            shard = shard_of(key)
-            endpoint = recorder.name("endpoint", f"{leads[kind]}:{shard}") if shard else endpoints[leads[kind]]
+            endpoint = endpoints[leads[kind]]
+            if shard_of is not None and (shard := shard_of(key)):
+                endpoint = recorder.name("endpoint", f"{leads[kind]}:{shard}")
             at = recorder.begin(lane, kinds[kind], endpoint, self.number, intended, started, key, value, reference)
             done = unanswered[kind]
             try:
                 with self.deadline.at(intended + deadline_ns):
-                    done = Done(*workload.perform(kind, session, key, value, payload))
+                    done = workload.perform(kind, session, key, value, payload)
             except Expired:
                 session.drop()
             ended = now_ns()

@@ -29,6 +29,7 @@ from pymemcache.exceptions import (  # type: ignore[import-untyped]
 from uhashring import HashRing  # type: ignore[import-untyped]
 
 from harness.clock import SECOND_NS, now_ns
+from harness.deadline import NEVER
 from harness.probes.contract import network_error
 from harness.probes.memcached import PREFIX as PROBED
 from harness.recording import Outcome
@@ -131,7 +132,7 @@ class MemcachedSession(Session):
 
     @property
     def connected(self) -> bool:
-        return self._connection is not None and not self._members.due
+        return self._connection is not None and now_ns() <= self._members.known_until
 
     def fetch(self, key: str) -> tuple[Outcome, str, str | None]:
         """The outcome, the error's class, and what the cache holds of a key: None where it has nothing."""
@@ -168,25 +169,22 @@ class Members:
     def __init__(self, login: Login) -> None:
         self._login = login
         self._file = Path(login["members"]) if login.get("members") else None
-        self._read_at = 0
         self._version = 0
-
-    @property
-    def due(self) -> bool:
-        """Whether it is time to look again."""
-        return self._file is not None and now_ns() - self._read_at > LOOK_AGAIN_NS
+        self.known_until = 0 if self._file else NEVER  # then it is time to look again
 
     def now(self) -> dict[tuple[str, int], str]:
         return self.changed() or _named(self._login["servers"])
 
     def changed(self) -> dict[tuple[str, int], str] | None:
         """All nodes, when they are others than when it was last looked; else None."""
-        self._read_at = now_ns()
+        if self._file is None:
+            return None
+        self.known_until = now_ns() + LOOK_AGAIN_NS
         try:
-            version = self._file.stat().st_mtime_ns if self._file else 0
+            version = self._file.stat().st_mtime_ns
         except FileNotFoundError:
             version = 0
-        if version == self._version or self._file is None:
+        if version == self._version:
             return None
         self._version = version
         return _named(json.loads(self._file.read_text()))

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from harness.recording import Outcome
+from harness.sessions import Done
 from harness.units import MoreThan
 
 if TYPE_CHECKING:
@@ -61,17 +61,16 @@ class Ledger:
             return source, -1, {"from": source, "to": target, "amount": random.randint(1, 5)}
         return random.randrange(self.accounts), context.unique() if kind == "write" else -1, None
 
-    def perform(self, kind: str, session: PostgresqlSession, key: int, value: int, payload: Any) -> tuple[Outcome, str]:
+    def perform(self, kind: str, session: PostgresqlSession, key: int, value: int, payload: Any) -> Done:
         """Carries one operation out; driver errors are the session's to classify."""
         if kind == "write":
-            return session.execute("INSERT INTO ledger (value) VALUES (%s)", (value,))
+            return Done(*session.execute("INSERT INTO ledger (value) VALUES (%s)", (value,)))
         if kind == "read":
-            return session.execute("SELECT balance FROM accounts WHERE id = %s", (key,))
+            return Done(*session.execute("SELECT balance FROM accounts WHERE id = %s", (key,)))
         # One statement, hence one transaction and one round trip: a user's transfer never holds locks while it waits.
-        return session.execute(
-            "UPDATE accounts SET balance = balance + CASE id WHEN %s THEN -%s::bigint ELSE %s::bigint END WHERE id IN (%s, %s)",
-            (payload["from"], payload["amount"], payload["amount"], payload["from"], payload["to"]),
-        )
+        moved = "UPDATE accounts SET balance = balance + CASE id WHEN %s THEN -%s::bigint ELSE %s::bigint END WHERE id IN (%s,%s)"
+        amount, source, target = payload["amount"], payload["from"], payload["to"]
+        return Done(*session.execute(moved, (source, amount, amount, source, target)))
 
     def final_reads(self, connection: psycopg.Connection[Any]) -> Iterator[tuple[str, list[int]]]:
         """Every value of every set, in pieces."""

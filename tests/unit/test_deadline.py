@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import gevent
 import pytest
 
@@ -43,7 +46,7 @@ def test_nothing_is_ended_between_operations_and_the_next_one_is() -> None:
     deadline = Deadline()
     with deadline.at(now_ns() + 10 * MS):
         pass
-    while deadline._alarm._rings_at != NEVER:  # until the timer has rung, for nothing
+    while deadline._alarm.rings_at != NEVER:  # until the timer has rung, for nothing
         gevent.sleep(0.001)
     with pytest.raises(Expired), deadline.at(now_ns() + 10 * MS):
         gevent.sleep(LONG_S)
@@ -72,11 +75,11 @@ def test_one_timer_is_enough_for_many_and_those_that_ended_are_forgotten() -> No
         for number in range(1000):
             with Deadline().at(ends - 30 * MS + number):  # all of them end long before it, and before their time
                 pass
-        assert len(late._alarm._waiting) > 1000
+        assert len(late._alarm.waiting) > 1000
         gevent.sleep(LONG_S)
     assert now_ns() >= ends
-    assert not late._alarm._waiting
-    assert late._alarm._rings_at == NEVER
+    assert not late._alarm.waiting
+    assert late._alarm.rings_at == NEVER
 
 
 def test_of_two_with_the_same_time_both_are_ended_and_what_they_wait_for_next_is_not() -> None:
@@ -90,3 +93,18 @@ def test_of_two_with_the_same_time_both_are_ended_and_what_they_wait_for_next_is
 
     gevent.joinall([gevent.spawn(user, 1), gevent.spawn(user, 2)], raise_error=True)
     assert sorted(told) == [1, 2]
+
+
+def test_where_gevent_has_patched_threads_all_users_still_share_one_timer() -> None:
+    """As in a load's process, whose `threading.local` is each greenlet's own: a timer for each user wakes it up for nothing."""
+    asked = """
+from gevent import monkey; monkey.patch_all()
+import subprocess
+import sys
+
+import gevent
+from harness.deadline import Deadline
+print(len({id(user.get()._alarm) for user in [gevent.spawn(Deadline) for _ in range(3)]}))
+"""
+    ran = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    assert ran.stdout == "1\n"
