@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 from harness.checkers.lie_factor import LieFactor
 from harness.clock import now_ns, wait_until
 from harness.history import Outcome, read
+from harness.recording import Notes
 from harness.workloads.ledger import Ledger
 from tests.unit.load_process import PATIENCE_S, started
 
@@ -54,3 +57,53 @@ def test_locust_counts_attempts_to_connect_and_the_history_what_was_not_asked_me
     finding = LieFactor().check(read(process.folder))
     assert (finding.measured["corrected_p99"].value or 0) >= 1, "what was not sent counts as its deadline"
     assert (finding.measured["lie_factor"].value or 0) > 10
+
+
+STOPPED = """
+import random
+from harness.load import Context, user_class
+from harness.sessions import Done
+import gevent, locust, sys, types
+from gevent.event import Event
+from harness.clock import now_ns
+from harness.recording import Outcome, Recorder
+from pathlib import Path
+
+folder, asked, answered = Path(sys.argv[1]), Event(), Event()
+
+def perform(*_):
+    asked.set()
+    answered.wait()
+    return Done(Outcome.OK)
+
+workload = types.SimpleNamespace(
+    mix={"read": 1}, deadline_s=60, reconnect_s=1, plan=lambda kind, context: (-1, -1, None), perform=perform
+)
+session = types.SimpleNamespace(connect=lambda: None, connected=True, drop=lambda: None)
+driver = types.SimpleNamespace(session=lambda login, reconnect_s: session)
+recorder, start = Recorder(folder, "load-az-a", "az-a"), folder / "start"
+hours_ns = 3600 * 10**9
+start.write_text(str(now_ns() + 10**9))
+context = Context(
+    workload, recorder, random.Random(1), 0, driver, {}, {}, {}, 2, hours_ns, lambda user: user * hours_ns // 2, start
+)
+environment = locust.env.Environment(user_classes=[user_class(context)], stop_timeout=3600)
+runner = environment.create_local_runner()
+runner.start(2, spawn_rate=2)
+asked.wait()
+stopping = gevent.spawn(runner.quit)
+while runner.user_count > 1:
+    gevent.sleep(0.01)
+print(runner.user_count, "user left, who still asks:", not stopping.ready())
+answered.set()
+stopping.get()
+recorder.close()
+"""
+
+
+def test_a_user_who_is_stopped_while_it_asks_does_so_first_and_who_waits_is_gone_at_once(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", STOPPED, str(tmp_path)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE_S)
+    assert ran.stdout == "1 user left, who still asks: True\n"
+    Notes(tmp_path / "events.jsonl").write("run", 0, topology={"zones": ["az-a"], "nodes": []})
+    assert read(tmp_path).operations["outcome"].tolist() == [Outcome.OK]
