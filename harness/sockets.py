@@ -17,19 +17,31 @@ from harness.deadline import Deadline
 
 
 class PatientSocket(gevent.socket.socket):
-    """One greenlet's socket. It waits before it asks what there is: whoever reads an answer has just sent the question."""
+    """One greenlet's socket."""
 
     _deadline: Deadline | None = None
 
     def recv(self, *given: Any) -> bytes:
         """Raises TimeoutError after the socket's timeout, as any socket does."""
-        readable: Any = getattr(self, "_read_event", None)  # gevent's watcher; its stubs leave it out
-        if self.timeout and readable is not None:
+        if not self.timeout:
+            return super().recv(*given)
+        received = self._there(*given)  # a server on another core may have answered before it is asked
+        if received is None:
             if self._deadline is None:
                 self._deadline = Deadline(lambda: TimeoutError("timed out"))
             with self._deadline.at(now_ns() + int(self.timeout * SECOND_NS)):
-                get_hub().wait(readable)
-        received: bytes = super().recv(*given)
+                while received is None:
+                    get_hub().wait(getattr(self, "_read_event"))  # noqa: B009 (gevent's watcher; its stubs leave it out)
+                    received = self._there(*given)
+        return received
+
+    def _there(self, *given: Any) -> bytes | None:
+        """What has come already."""
+        own: Any = getattr(self, "_sock")  # noqa: B009 (the plain socket; gevent's stubs leave it out)
+        try:
+            received: bytes = own.recv(*given)
+        except BlockingIOError:
+            return None
         return received
 
     def sendall(self, data: Any, flags: int = 0) -> None:
