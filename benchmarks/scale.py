@@ -7,8 +7,9 @@ Locust users (`benchmarks.plain`), at 10, 100 and 1,000 users and one rate: some
 workload asks it of that one alone, also as fast as they can, and of users with `constant_throughput`: some 4 min.
 
 Needs the `client` extra; for how long a report takes to open, a Chromium on PATH; for the load, and for what recording takes from
-it, a PostgreSQL (`initdb`, `postgres` and `pgbench`), a Valkey (the `embedded` extra's) and a Memcached. Where costs are
-compared, each round measures both ways one after the other, so that a machine that does other things does them to both.
+it, a PostgreSQL (`initdb`, `postgres` and `pgbench`), a Valkey (the `embedded` extra's) and a Memcached. Where costs at one
+rate are compared, both ways go on at once, each with a server of its own, so that a machine that does other things does them to
+both: one after the other, single ratios differed by half. As fast as they can, they take turns.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -200,7 +202,7 @@ def _each(found: dict[str, float], whose: str) -> dict[str, float]:
     return {"cpu_us": found["cpu_s"] / found["operations"] * 1e6, "per_s": found["operations"] / found["lasted_s"]}
 
 
-def _cost(way: str, workload: str, users: int, rate: float, login: Login) -> dict[str, float]:
+def _cost(workload: str, users: int, rate: float, way: str, login: Login) -> dict[str, float]:
     return _each(_asked(way, workload, users, rate, login), f"{workload}, {users} users, {way}")
 
 
@@ -217,13 +219,15 @@ def _costs(workload: str, times: int, asked: dict[int, tuple[str, ...]]) -> Iter
     """Of one workload; `asked` says at which rates, and whose."""
     with contextlib.ExitStack() as stack:
         try:
-            login = stack.enter_context(served(WORKLOADS[workload]))
+            logins = {way: stack.enter_context(served(WORKLOADS[workload])) for way in WAYS}
         except NotHereError as missing:
             yield f"{workload}: what an operation costs the load", "", f"not measured: there is no {missing} here"
             return
         for users in USERS:
             for rate, ways in asked.items():
-                rounds = [{way: _cost(way, workload, users, rate, login) for way in ways} for _ in range(times)]
+                cost, servers = functools.partial(_cost, workload, users, rate), [logins[way] for way in ways]
+                with ThreadPoolExecutor(len(ways) if rate else 1) as pool:
+                    rounds = [dict(zip(ways, pool.map(cost, ways, servers), strict=True)) for _ in range(times)]
                 ratios = [one["ours"]["cpu_us"] / one["plain"]["cpu_us"] for one in rounds]
                 each = ", ".join(f"{WAYS[way]} {_middle(rounds, way, 'cpu_us')} µs" for way in ways)
                 rates = ", ".join(f"{_middle(rounds, way, 'per_s')}/s" for way in ways)
