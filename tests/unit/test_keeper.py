@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from harness.namespaces import keeper, kernel, wire
+from harness.namespaces import kernel, wire
 from harness.namespaces.node import Layout, NodeServer
 
 
@@ -22,6 +22,8 @@ def test_a_node_that_answers_nothing_yet_is_not_taken_for_its_keeper(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     """What asks learns the node's process 1 from the socket, to limit that node: the keeper must not be limited instead."""
+    from harness.namespaces import keeper  # noqa: PLC0415 (it needs the embedded extra, where this is run and not only collected)
+
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(keeper, "furnish", lambda _: None)
     monkeypatch.setattr(kernel, "call_process", lambda _: None)
