@@ -22,7 +22,7 @@ def test_a_node_that_answers_nothing_yet_is_not_taken_for_its_keeper(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     """What asks learns the node's process 1 from the socket, to limit that node: the keeper must not be limited instead."""
-    from harness.namespaces import keeper  # noqa: PLC0415 (it needs the embedded extra, where this is run and not only collected)
+    from harness.namespaces import keeper  # not on top: it needs the embedded extra, also to be collected
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(keeper, "furnish", lambda _: None)
