@@ -1,7 +1,8 @@
 """How exactly does this machine's stopwatch tell an outage of known length?
 
 Between the probes and a plain PostgreSQL stands a gate (`harness.gate`), which makes outages in several ways and stamps its own
-acts. Each is then measured as in any run, from the probes alone: what the gate knows must lie within what the probes say.
+acts. Each is then measured as in any run, from the probes alone: what the gate knows must lie within what the probes say. Their
+commits do not wait for the server's disk: the stopwatch is what is looked at, and a run's own resolution is told from its own probes.
 """
 
 from __future__ import annotations
@@ -203,6 +204,7 @@ def calibrate(
     plan = _plan(lengths_s, times, random.Random(runner.drawn(seed)), settings)
     with written_below(reports), chosen.launch(topology, folder) as cluster:
         topology.form(cluster, progress)
+        topology.let_probes_commit_at_once(cluster)
         _Bench(topology, cluster, chosen.name, settings, saturate, progress).carry_out(plan)
     archive.write(folder / "history")
     found = judge(folder)

@@ -64,9 +64,18 @@ def create(node: Node, of: Mapping[str, str]) -> None:
         ALTER TABLE probe OWNER TO probe;
         GRANT SELECT ON probe TO application;
     """)
+    _carry_out(node, of, script, "roles could not be created")
+
+
+def let_probes_commit_at_once(node: Node, of: Mapping[str, str]) -> None:
+    """Probes' commits wait for the disk no more, from their next session on. Raises ClusterError with what psql said."""
+    _carry_out(node, of, "ALTER ROLE probe SET synchronous_commit = off;", "the probes' role could not be changed")
+
+
+def _carry_out(node: Node, of: Mapping[str, str], script: str, problem: str) -> None:
     node.put("/run/harness/roles.sql", script)
     environment = {"PGHOST": node.spec.address, "PGUSER": "postgres", "PGPASSWORD": of["superuser"]}
     psql = ("psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", "postgres", "-f", "/run/harness/roles.sql")
     ran = node.run(*psql, environment=environment)
     if ran.status:
-        raise ClusterError(f"{node.spec.name}: roles could not be created: {ran.out.strip()}")
+        raise ClusterError(f"{node.spec.name}: {problem}: {ran.out.strip()}")
