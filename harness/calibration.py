@@ -2,7 +2,7 @@
 
 Between the probes and a plain PostgreSQL stands a gate (`harness.gate`), which makes outages in several ways and stamps its own
 acts. Each is then measured as in any run, from the probes alone: what the gate knows must lie within what the probes say. Their
-commits do not wait for the server's disk: the stopwatch is what is looked at, and a run's own resolution is told from its own probes.
+commits do not wait for the server's disk: the stopwatch is what is looked at, and a run's resolution is told from its own probes.
 """
 
 from __future__ import annotations
