@@ -3,8 +3,8 @@
     python -m benchmarks.scale [recording] [judging] [load] [ledger] [session_store] … [--times 3]
 
 The first three, unless parts are named. `load` asks what an operation of each workload costs beside the same operation of plain
-Locust users (`benchmarks.plain`), at 10, 100 and 1,000 users and one rate: some 11 min for three times. The name of a
-workload asks it of that one alone, also as fast as they can, and of users with `constant_throughput`: some 4 min.
+Locust users (`benchmarks.plain`), at 10, 100 and 1,000 users and one rate. The name of a workload asks it of that one alone, also
+as fast as they can, and of users with `constant_throughput`.
 
 Needs the `client` extra; for how long a report takes to open, a Chromium on PATH; for the load, and for what recording takes from
 it, a PostgreSQL (`initdb`, `postgres` and `pgbench`), a Valkey (the `embedded` extra's) and a Memcached. Where costs at one
@@ -219,7 +219,7 @@ def _costs(workload: str, times: int, asked: dict[int, tuple[str, ...]]) -> Iter
     """Of one workload; `asked` says at which rates, and whose."""
     with contextlib.ExitStack() as stack:
         try:
-            logins = {way: stack.enter_context(served(WORKLOADS[workload])) for way in WAYS}
+            logins = {way: stack.enter_context(served(WORKLOADS[workload])) for way in asked[RATE]}
         except NotHereError as missing:
             yield f"{workload}: what an operation costs the load", "", f"not measured: there is no {missing} here"
             return

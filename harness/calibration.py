@@ -204,7 +204,7 @@ def calibrate(
     plan = _plan(lengths_s, times, random.Random(runner.drawn(seed)), settings)
     with written_below(reports), chosen.launch(topology, folder) as cluster:
         topology.form(cluster, progress)
-        topology.let_probes_commit_at_once(cluster)
+        topology.let_probes_commit_asynchronously(cluster)
         _Bench(topology, cluster, chosen.name, settings, saturate, progress).carry_out(plan)
     archive.write(folder / "history")
     found = judge(folder)

@@ -17,7 +17,7 @@ T = TypeVar("T")
 SECOND_NS = 1_000_000_000
 MILLISECOND_NS = 1_000_000
 
-# CLOCK_MONOTONIC in nanoseconds: on Linux, Python's monotonic clock is that one (PEP 418). It is asked eight times an operation.
+# CLOCK_MONOTONIC in nanoseconds: on Linux, Python's monotonic clock is that one (PEP 418). An operation asks it several times.
 now_ns = time.monotonic_ns
 
 

@@ -95,7 +95,7 @@ def user_class(context: Context) -> type[locust.User]:
 
     class ScheduledUser(locust.User):
         wait_time = locust.constant(0)  # between its one task and the next one, which is where an error that nobody foresaw leads
-        pausing = stopping = False
+        waiting = stopping = False
 
         def on_start(self) -> None:
             logins = {"writer": context.login, "reader": context.reading}
@@ -119,7 +119,7 @@ def user_class(context: Context) -> type[locust.User]:
         def stop(self, force: bool = False) -> Any:
             """As Locust's own: whoever only waits for its time ends at once, whoever asks does so first."""
             self.stopping = True
-            return super().stop(force=force or self.pausing)
+            return super().stop(force=force or self.waiting)
 
         @locust.task
         def act(self) -> None:
@@ -130,9 +130,9 @@ def user_class(context: Context) -> type[locust.User]:
         def _ask(self) -> None:
             intended, self.intended = self.intended, self.intended + context.interval_ns
             kind = mix[bisect(shares, context.random.random() * shares[-1], 0, len(mix) - 1)]
-            self.pausing = True
+            self.waiting = True
             gevent.sleep(max(0, intended - now_ns()) / 1e9)  # others go on also while this one is late
-            self.pausing = False
+            self.waiting = False
             began = now_ns()
             if began > intended + deadline_ns:
                 return self._not_sent(kind, intended, "deadline before it was sent")

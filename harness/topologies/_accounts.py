@@ -67,7 +67,7 @@ def create(node: Node, of: Mapping[str, str]) -> None:
     _carry_out(node, of, script, "roles could not be created")
 
 
-def let_probes_commit_at_once(node: Node, of: Mapping[str, str]) -> None:
+def let_probes_commit_asynchronously(node: Node, of: Mapping[str, str]) -> None:
     """Probes' commits wait for the disk no more, from their next session on. Raises ClusterError with what psql said."""
     _carry_out(node, of, "ALTER ROLE probe SET synchronous_commit = off;", "the probes' role could not be changed")
 

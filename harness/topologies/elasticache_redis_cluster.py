@@ -361,9 +361,12 @@ class ElasticacheRedisCluster:
         """Ends members that own nothing, lets all others forget them, and removes their nodes."""
         said = self.members(cluster)
         names = [spec.name for spec in specs]
+
+        def drained() -> bool:
+            return not any(self._asked_lately(cluster, spec) for spec in specs)
+
         with suppress(ClusterError):  # whoever asks on and on is sent elsewhere by what it meets
-            left = lambda: not any(self._asked_lately(cluster, spec) for spec in specs)  # noqa: E731
-            wait_until(left, DRAINED_WITHIN_S, "clients to ask elsewhere", every_s=1)
+            wait_until(drained, DRAINED_WITHIN_S, "clients to ask elsewhere", every_s=1)
         for spec in specs:
             cluster.nodes[spec.name].stop(5)
         ids = {known.address: known.id for one in said.values() for known in one.known}  # a dead one does not tell its own

@@ -77,9 +77,9 @@ class Postgresql:
         wait_until(lambda: self.healthy(cluster) is None, 60, "PostgreSQL to take connections", every_s=0.1)
         _accounts.create(cluster.nodes[NODE], self._secrets)
 
-    def let_probes_commit_at_once(self, cluster: Cluster) -> None:
+    def let_probes_commit_asynchronously(self, cluster: Cluster) -> None:
         """For who measures the probes themselves, and not how long a disk takes."""
-        _accounts.let_probes_commit_at_once(cluster.nodes[NODE], self._secrets)
+        _accounts.let_probes_commit_asynchronously(cluster.nodes[NODE], self._secrets)
 
     def healthy(self, cluster: Cluster) -> str | None:
         spec = cluster.nodes[NODE].spec

@@ -99,9 +99,6 @@ def test_where_gevent_has_patched_threads_all_users_still_share_one_timer() -> N
     """As in a load's process, whose `threading.local` is each greenlet's own: a timer for each user wakes it up for nothing."""
     asked = """
 from gevent import monkey; monkey.patch_all()
-import subprocess
-import sys
-
 import gevent
 from harness.deadline import Deadline
 print(len({id(user.get()._alarm) for user in [gevent.spawn(Deadline) for _ in range(3)]}))
