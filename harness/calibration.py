@@ -38,6 +38,7 @@ from harness.watch import HostWatch
 
 LENGTHS_S = (0.25, 1.0, 3.0, 10.0)
 APART_S = 3.0  # from an outage's end to the next one's beginning: then all connections are back
+GATE_MODULE = "harness.gate"
 GATE_PORT = 5433
 FILE = "calibration.json"
 PROCESS = "probe-az-a"
@@ -247,7 +248,8 @@ class _Bench:
         self._note_run(notes)
         self._start(plan)
         wait_until(lambda: PROCESS in readings.noted("ready"), READY_WITHIN_S, "the probes to be ready")
-        self.cluster.client(self.cluster.zones[0]).put_first(PROBES_MODULE)
+        for instrument in (PROBES_MODULE, GATE_MODULE):  # what is known of an outage shall not hang on who else is busy, either
+            self.cluster.client(self.cluster.zones[0]).put_first(instrument)
         lasting = sum(one["for_s"] + one["after_s"] for one in plan) + APART_S
         self.progress(f"making {len(plan)} outages, for {lasting:.0f} s")
         with HostWatch(notes):
@@ -287,7 +289,7 @@ class _Bench:
             "listen": ("127.0.0.1", GATE_PORT), "forward": (server.host, server.port),
             "folder": HISTORY, "start": f"{HISTORY}/start", "plan": plan,
         }  # fmt: skip
-        spawn(client, HISTORY, "gate", ("harness.gate", "inject"), gate)
+        spawn(client, HISTORY, "gate", (GATE_MODULE, "inject"), gate)
         wait_until((self.inside / "gate.ready").exists, READY_WITHIN_S, "the gate to listen", every_s=0.05)
         target = {
             "endpoint": "writer", "host": "127.0.0.1", "port": GATE_PORT, "lane": "kept", "kind": "probe_write", "delay_ms": 0,

@@ -95,7 +95,7 @@ class Gate:
         await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
         acts = {
             "black hole": self._hole, "heal black hole": self._unhole, "reject": self._close, "heal reject": self._open,
-            "reset": self._reset, "heal reset": self._unreset,
+            "reset": self._reset, "heal reset": self._unreset, "go on": self._go_on,
         }  # fmt: skip
         _say("ready")
         while line := (await reader.readline()).decode().strip():
@@ -112,6 +112,9 @@ class Gate:
         assert self._server is not None
         self._server.close()
         await self._all_reset()
+
+    async def _go_on(self) -> None:
+        """Nothing: that it answers says that it runs."""
 
     async def _reset(self) -> None:
         self.resetting = True
@@ -180,24 +183,34 @@ class _Injector:
             raise OSError(f"the gate ended with status {self._gate.wait()}")
         return said
 
-    def _signalled(self, number: signal.Signals, seen: int) -> tuple[int, int]:
-        before = time.monotonic_ns()
-        self._gate.send_signal(number)
-        os.waitid(os.P_PID, self._gate.pid, seen)
-        return before, time.monotonic_ns()
-
-    def _told(self, word: str) -> tuple[int, int]:
+    def _tell(self, word: str) -> None:
         assert self._gate.stdin is not None
         self._gate.stdin.write(f"{word}\n")
         self._gate.stdin.flush()
+
+    def _told(self, word: str) -> tuple[int, int]:
+        self._tell(word)
         before, after = self._answer()
         return int(before), int(after)
 
+    def _stop(self) -> tuple[int, int]:
+        before = time.monotonic_ns()
+        self._gate.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self._gate.pid, os.WSTOPPED)
+        return before, time.monotonic_ns()
+
+    def _continue(self) -> tuple[int, int]:
+        """Over when the gate runs, by its own word: a signal only lets it, and a machine that is busy lets it wait."""
+        self._tell("go on")
+        before = time.monotonic_ns()
+        self._gate.send_signal(signal.SIGCONT)
+        return before, int(self._answer()[1])
+
     def begin(self, how: str) -> tuple[int, int]:
-        return self._signalled(signal.SIGSTOP, os.WSTOPPED) if how == "pause" else self._told(how)
+        return self._stop() if how == "pause" else self._told(how)
 
     def end(self, how: str) -> tuple[int, int]:
-        return self._signalled(signal.SIGCONT, os.WCONTINUED) if how == "pause" else self._told(f"heal {how}")
+        return self._continue() if how == "pause" else self._told(f"heal {how}")
 
     def close(self) -> None:
         self._gate.kill()
