@@ -2,7 +2,8 @@
 
 Between the probes and a plain PostgreSQL stands a gate (`harness.gate`), which makes outages in several ways and stamps its own
 acts. Each is then measured as in any run, from the probes alone: what the gate knows must lie within what the probes say. Their
-commits do not wait for the server's disk: the stopwatch is what is looked at, and a run's resolution is told from its own probes.
+commits do not wait for the server's disk, and no core sleeps where that can be had: the stopwatch is what is looked at. A run's
+resolution is told from its own probes.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from harness.recording import Notes
 from harness.topologies.postgresql import Postgresql
 from harness.units import seconds
 from harness.verdict import Verdict
+from harness.wakefulness import kept_awake
 from harness.watch import HostWatch
 
 LENGTHS_S = (0.25, 1.0, 3.0, 10.0)
@@ -103,6 +105,7 @@ class Calibration:
     trials: Sequence[Trial]
     doubts: str = ""
     real_time: bool = False
+    kept_awake: bool = False
 
     @property
     def verdict(self) -> Verdict:
@@ -129,6 +132,7 @@ class Calibration:
         under = " with every core busy" if self.saturated else ""
         said = f"{inside} of {len(self.trials)} known outages lay within their bounds{under}{widest}"
         said += "; the probes had real-time priority" if self.real_time else ""
+        said += "; no core slept" if self.kept_awake else ""
         return f"{self.doubts}; {said}" if self.doubts else said
 
     def as_json(self) -> dict[str, Any]:
@@ -136,7 +140,7 @@ class Calibration:
         return {
             "runtime": self.runtime, "at": self.at, "verdict": self.verdict.value, "summary": self.summary,
             "settings": dataclasses.asdict(self.settings), "saturated": self.saturated, "doubts": self.doubts,
-            "real_time": self.real_time,
+            "real_time": self.real_time, "kept_awake": self.kept_awake,
             "latency_p999_s": self.latency_p999_s, "widest_s": self.widest_s, "expected_s": self.expected_s,
             "trials": [dataclasses.asdict(trial) | {"inside": trial.inside} for trial in self.trials],
         }  # fmt: skip
@@ -244,8 +248,12 @@ class _Bench:
 
     def carry_out(self, plan: Sequence[Mapping[str, Any]]) -> None:
         """Makes the outages of the plan, while the probes ask, and records both."""
+        with kept_awake() as awake:
+            self._carry_out(plan, awake=awake)
+
+    def _carry_out(self, plan: Sequence[Mapping[str, Any]], *, awake: bool) -> None:
         notes, readings = Notes(self.inside / "events.jsonl"), Readings(self.inside)
-        self._note_run(notes)
+        self._note_run(notes, awake=awake)
         self._start(plan)
         wait_until(lambda: PROCESS in readings.noted("ready"), READY_WITHIN_S, "the probes to be ready")
         for instrument in (PROBES_MODULE, GATE_MODULE):  # what is known of an outage shall not hang on who else is busy, either
@@ -271,7 +279,7 @@ class _Bench:
             raise ClusterError(f"{path.stem} ended while it was needed; see nodes/client-*/{path.stem}.log")
         return len(_truths(self.inside))
 
-    def _note_run(self, notes: Notes) -> None:
+    def _note_run(self, notes: Notes, *, awake: bool) -> None:
         (zone,) = self.cluster.zones
         nodes = [{"name": node.spec.name, "zone": zone, "role": node.spec.role} for node in self.cluster.nodes.values()]
         notes.write(
@@ -279,6 +287,7 @@ class _Bench:
             started_at=datetime.now(UTC).isoformat(timespec="milliseconds"), workloads=[], expect=[],
             topology={"name": "postgresql", "zones": [zone], "nodes": nodes},
             probes={"writer": {"kept": dataclasses.asdict(self.settings)}}, saturated=self.saturate,
+            kept_awake=awake,
         )  # fmt: skip
 
     def _start(self, plan: Sequence[Mapping[str, Any]]) -> None:
@@ -330,6 +339,7 @@ def judge(folder: Path) -> Calibration:
         told.run["runtime"], told.run["started_at"], Settings(**timing), bool(told.run["saturated"]),
         _latency_p999(probes, truths, origin), trials, doubts,
         real_time=all(event.data.get("real_time") for event in told.named("instrument") if event.data.get("process") == PROCESS),
+        kept_awake=bool(told.run.get("kept_awake")),
     )  # fmt: skip
 
 

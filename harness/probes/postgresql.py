@@ -84,16 +84,21 @@ class PostgresqlConnection:
 
     def _readable(self) -> None:
         try:
-            self._libpq.consume_input()
-            while not self._libpq.is_busy():
-                result = self._libpq.get_result()
-                if result is None:
-                    break
-                self._result = result
-            else:
-                return
+            self._read()
+            # An answer and a reset may come together. libuv then tells of both at once, and never again.
+            self._read()
         except psycopg.OperationalError as error:
             self._break(network_error(str(error)))
+
+    def _read(self) -> None:
+        """Takes what has come, and hands a whole answer on. Raises OperationalError when nothing more will come."""
+        self._libpq.consume_input()
+        while not self._libpq.is_busy():
+            result = self._libpq.get_result()
+            if result is None:
+                break
+            self._result = result
+        else:
             return
         if self._result is not None and self._answer is not None:
             answer, self._answer, result, self._result = self._answer, None, self._result, None
