@@ -2,8 +2,8 @@
 
 Between the probes and a plain PostgreSQL stands a gate (`harness.gate`), which makes outages in several ways and stamps its own
 acts. Each is then measured as in any run, from the probes alone: what the gate knows must lie within what the probes say. Their
-commits do not wait for the server's disk, and no core sleeps where that can be had: the stopwatch is what is looked at. A run's
-resolution is told from its own probes.
+commits do not wait for the server's disk, and idle cores stay awake where that can be had: the stopwatch is what is looked at.
+A run's resolution is told from its own probes.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ class Calibration:
         under = " with every core busy" if self.saturated else ""
         said = f"{inside} of {len(self.trials)} known outages lay within their bounds{under}{widest}"
         said += "; the probes had real-time priority" if self.real_time else ""
-        said += "; no core slept" if self.kept_awake else ""
+        said += "; idle cores were told to stay awake" if self.kept_awake else ""
         return f"{self.doubts}; {said}" if self.doubts else said
 
     def as_json(self) -> dict[str, Any]:

@@ -6,10 +6,9 @@ stopwatch itself therefore keeps them awake, as cyclictest does, which measures 
 
 from __future__ import annotations
 
-import os
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 # PM QoS (the kernel's Documentation/power/pm_qos_interface.rst): a request lasts as long as the file is open, so that it
@@ -19,14 +18,12 @@ REQUESTS = Path("/dev/cpu_dma_latency")
 
 @contextmanager
 def kept_awake(requests: Path = REQUESTS) -> Iterator[bool]:
-    """Idle cores spin instead of sleeping meanwhile; False where this user or this machine does not allow that."""
-    try:
-        request = os.open(requests, os.O_WRONLY)
-    except OSError:
-        yield False
-        return
-    try:
-        os.write(request, struct.pack("=i", 0))  # the latency that is wanted, in µs
-        yield True
-    finally:
-        os.close(request)
+    """Tells idle cores to spin instead of sleeping meanwhile; False where this user or this machine does not allow that."""
+    with ExitStack() as held:
+        try:
+            request = held.enter_context(requests.open("r+b", buffering=0))
+            request.write(struct.pack("=i", 0))  # the latency that is wanted, in µs
+            told = True
+        except OSError:
+            told = False
+        yield told

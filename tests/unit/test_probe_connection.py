@@ -102,8 +102,8 @@ async def two_writes(server: Resetting) -> list[Outcome]:
     """The second one is asked after the answer to the first one and the reset have come together."""
     connection = await Postgresql("probe", "", "harness").connect(Address(*server.listener.getsockname()))
     first = asyncio.create_task(connection.write(1))
-    await asyncio.sleep(0)  # it is sent
-    server.over.wait(PATIENCE_S)  # this loop looks at nothing meanwhile
+    await asyncio.sleep(0)  # no time passes: the task has its turn, and sends
+    assert server.over.wait(PATIENCE_S)  # this loop looks at nothing meanwhile
     async with asyncio.timeout(PATIENCE_S):
         return [(await first).outcome, (await connection.write(2)).outcome]
 
