@@ -133,6 +133,8 @@ def user_class(context: Context) -> type[locust.User]:
             self.waiting = True
             gevent.sleep(max(0, intended - now_ns()) / 1e9)  # others go on also while this one is late
             self.waiting = False
+            if self.stopping:  # its time came when it had been taken for one who waits, and is about to be killed
+                return None
             began = now_ns()
             if began > intended + deadline_ns:
                 return self._not_sent(kind, intended, "deadline before it was sent")
@@ -241,8 +243,8 @@ def run(config: dict[str, Any]) -> None:
     _watch(runner, tick, folder, notes, process, zone)
     users.stop(runner)
     notes.write("locust", now_ns(), process=process, zone=zone, statistics=_statistics(users.environment))
-    notes.write("stopped", now_ns(), process=process, zone=zone)
     recorder.close()
+    notes.write("stopped", now_ns(), process=process, zone=zone)
 
 
 def _watch(runner: Any, tick: Callable[[], None], folder: Path, notes: Notes, process: str, zone: str) -> None:

@@ -59,37 +59,46 @@ def test_locust_counts_attempts_to_connect_and_the_history_what_was_not_asked_me
     assert (finding.measured["lie_factor"].value or 0) > 10
 
 
-STOPPED = """
-import random
-from harness.load import Context, user_class
-from harness.sessions import Done
-import gevent, locust, sys, types
+# A program's beginning: one recorded read after the other, each answered by `perform`, which it goes on to define.
+USERS = """
+import random, sys, types
+from pathlib import Path
+import gevent, locust
+from gevent import monkey
 from gevent.event import Event
 from harness.clock import now_ns
+from harness.load import Context, user_class
 from harness.recording import Outcome, Recorder
-from pathlib import Path
+from harness.sessions import Done
 
-folder, asked, answered = Path(sys.argv[1]), Event(), Event()
+folder = Path(sys.argv[1])
+recorder, start = Recorder(folder, "load-az-a", "az-a"), folder / "start"
+
+def users(number, interval_ns, perform):
+    workload = types.SimpleNamespace(
+        mix={"read": 1}, deadline_s=60, reconnect_s=1, plan=lambda kind, context: (-1, -1, None), perform=perform
+    )
+    session = types.SimpleNamespace(connect=lambda: None, connected=True, drop=lambda: None)
+    driver = types.SimpleNamespace(session=lambda login, reconnect_s: session)
+    start.write_text(str(now_ns() + 10**9))
+    context = Context(
+        workload, recorder, random.Random(1), 0, driver, {}, {}, {}, number, interval_ns,
+        lambda user: user * interval_ns // number, start,
+    )
+    runner = locust.env.Environment(user_classes=[user_class(context)], stop_timeout=3600).create_local_runner()
+    runner.start(number, spawn_rate=number)
+    return runner
+"""
+
+STOPPED = """
+asked, answered = Event(), Event()
 
 def perform(*_):
     asked.set()
     answered.wait()
     return Done(Outcome.OK)
 
-workload = types.SimpleNamespace(
-    mix={"read": 1}, deadline_s=60, reconnect_s=1, plan=lambda kind, context: (-1, -1, None), perform=perform
-)
-session = types.SimpleNamespace(connect=lambda: None, connected=True, drop=lambda: None)
-driver = types.SimpleNamespace(session=lambda login, reconnect_s: session)
-recorder, start = Recorder(folder, "load-az-a", "az-a"), folder / "start"
-hours_ns = 3600 * 10**9
-start.write_text(str(now_ns() + 10**9))
-context = Context(
-    workload, recorder, random.Random(1), 0, driver, {}, {}, {}, 2, hours_ns, lambda user: user * hours_ns // 2, start
-)
-environment = locust.env.Environment(user_classes=[user_class(context)], stop_timeout=3600)
-runner = environment.create_local_runner()
-runner.start(2, spawn_rate=2)
+runner = users(2, 3600 * 10**9, perform)
 asked.wait()
 stopping = gevent.spawn(runner.quit)
 while runner.user_count > 1:
@@ -100,10 +109,41 @@ stopping.get()
 recorder.close()
 """
 
+# The process stands still in the moment of the end, as on a machine that is busy: when it goes on, users are told to stop who
+# wait for a time that has come meanwhile.
+STOPPED_WHILE_DUE = """
+answered = []
+
+def perform(*_):
+    gevent.sleep(0.001)
+    answered.append(now_ns())
+    return Done(Outcome.OK)
+
+runner = users(20, 20 * 10**6, perform)
+while len(answered) < 100:
+    gevent.sleep(0.001)
+stopping = gevent.spawn(runner.quit)
+gevent.spawn(monkey.get_original("time", "sleep"), 0.01)
+stopping.get()
+recorder.close()
+"""
+
+
+def _outcomes(program: str, folder: Path) -> tuple[str, list[int]]:
+    """What a program with such users printed, and the outcomes that it recorded."""
+    ran = subprocess.run(
+        [sys.executable, "-c", USERS + program, str(folder)], capture_output=True, text=True, check=True, timeout=PATIENCE_S
+    )
+    Notes(folder / "events.jsonl").write("run", 0, topology={"zones": ["az-a"], "nodes": []})
+    return ran.stdout, read(folder).operations["outcome"].tolist()
+
 
 def test_a_user_who_is_stopped_while_it_asks_does_so_first_and_who_waits_is_gone_at_once(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", STOPPED, str(tmp_path)]
-    ran = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE_S)
-    assert ran.stdout == "1 user left, who still asks: True\n"
-    Notes(tmp_path / "events.jsonl").write("run", 0, topology={"zones": ["az-a"], "nodes": []})
-    assert read(tmp_path).operations["outcome"].tolist() == [Outcome.OK]
+    printed, outcomes = _outcomes(STOPPED, tmp_path)
+    assert printed == "1 user left, who still asks: True\n"
+    assert outcomes == [Outcome.OK]
+
+
+def test_whoever_is_stopped_when_its_time_has_come_asks_no_more_or_to_the_end(tmp_path: Path) -> None:
+    _, outcomes = _outcomes(STOPPED_WHILE_DUE, tmp_path)
+    assert set(outcomes) == {Outcome.OK}
