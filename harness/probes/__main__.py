@@ -13,7 +13,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -56,11 +56,19 @@ def observer_of(seen: dict[str, Any], client: Client, notes: Notes) -> Observer:
     return Observer(node, address, client, notes, manager, Address(managed["host"], managed["port"]), shard)
 
 
-async def probe(config: dict[str, Any]) -> None:
-    """Runs every lane and the observer until the folder holds a file called `stop`."""
+def run(config: dict[str, Any]) -> None:
+    """Probes until the folder holds a file called `stop`."""
     folder, zone = Path(config["folder"]), config["zone"]
     process = f"probe-{zone}"
     recorder, notes = Recorder(folder, process, zone), Notes(folder / f"{process}.events")
+    _on_a_loop(probe(config, process, recorder, notes))
+    recorder.close()  # not before: a loop that was told to end still gives everything that is due its turn
+    notes.write("stopped", now_ns(), process=process, zone=zone)
+
+
+async def probe(config: dict[str, Any], process: str, recorder: Recorder, notes: Notes) -> None:
+    """Runs every lane and the observer until then."""
+    folder, zone = Path(config["folder"]), config["zone"]
     client = clients_of(config)
     values = Values((config["number"] + 1) * VALUES_PER_PROCESS)
     lanes = [
@@ -85,8 +93,6 @@ async def probe(config: dict[str, Any]) -> None:
     done, _ = await asyncio.wait({stop, *tasks}, return_when=asyncio.FIRST_COMPLETED)
     for task in done - {stop}:  # a lane never ends by itself: whatever ended it is the news
         task.result()
-    notes.write("stopped", now_ns(), process=process, zone=zone)
-    recorder.close()
 
 
 async def observe(config: dict[str, Any], client: Callable[[dict[str, Any]], Client], notes: Notes) -> None:
@@ -150,22 +156,30 @@ async def watch_itself(recorder: Recorder, notes: Notes, process: str, zone: str
         notes.check()
 
 
-async def clear(config: dict[str, Any]) -> None:
+def clear(config: dict[str, Any]) -> None:
+    """Removes what earlier probes wrote."""
+    _on_a_loop(_cleared(config))
+
+
+async def _cleared(config: dict[str, Any]) -> None:
     connection = await client_of(config["client"]).connect(Address(config["host"], config["port"]))
     await connection.clear()
     await connection.close()
 
 
-def main(argv: list[str]) -> int:
-    """`run|clear CONFIG`."""
-    what, path = argv
-    task = {"run": probe, "clear": clear}[what](json.loads(Path(path).read_text()))
+def _on_a_loop(task: Coroutine[Any, Any, None]) -> None:
     try:
         import uvloop  # noqa: PLC0415 (only where it is there)
     except ImportError:
         asyncio.run(task)
     else:
         uvloop.run(task)
+
+
+def main(argv: list[str]) -> int:
+    """`run|clear CONFIG`."""
+    what, path = argv
+    {"run": run, "clear": clear}[what](json.loads(Path(path).read_text()))
     return 0
 
 
