@@ -18,7 +18,7 @@ from harness import slots
 from harness.clock import SECOND_NS
 from harness.endpoints import with_role
 from harness.history import NOTHING, Event, History, Operations, Outcome, each_node
-from harness.intervals import cadence
+from harness.intervals import DEADLINE_MS, cadence, deadline_s, timing, workload
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -80,7 +80,8 @@ def windows(history: History, operations: Operations | None = None, per_window: 
     """Windows over the measured part of the run, from the steady state to the end of measuring.
 
     100 ms wide, wider when there would be more than `WINDOWS_MAX`, or when fewer than `per_window` of
-    the operations fell into a window on average: a percentile of three values says nothing.
+    the operations fell into a window on average: a percentile of three values says nothing. Those for operations are
+    whole: a last window that the end of measuring cuts would show a rate that falls.
     """
     begin = history.phase("steady") or 0
     end = max(history.end, begin + SECOND_NS)
@@ -89,14 +90,21 @@ def windows(history: History, operations: Operations | None = None, per_window: 
     least_s = max(length_s / WINDOWS_MAX, min(wanted_s, length_s / 20))
     width_s = next((width for width in WIDTHS_S if width >= least_s), WIDTHS_S[-1])
     start_s = np.floor(begin / SECOND_NS / width_s) * width_s
-    count = int(np.ceil((end / SECOND_NS - start_s) / width_s))
+    rounded = np.ceil if operations is None else np.floor
+    count = int(rounded((end / SECOND_NS - start_s) / width_s))
     return Windows(round(float(start_s), 6), width_s, count)
 
 
-def clients(operations: Operations) -> Operations:
+def clients(history: History) -> Operations:
     """What the workload's users asked; the probes stand in for them when there is no workload."""
-    workload = operations.where(lane="workload")
-    return workload if len(workload) else operations
+    asked = workload(history)
+    return whole(history, asked if len(asked) else history.operations, deadline_s(history))
+
+
+def whole(history: History, asked: Operations, within_s: float) -> Operations:
+    """Without what the end of measuring cut off: it was meant to start later, or had neither ended nor had its deadline."""
+    asked = asked.at(slice(int(np.searchsorted(asked["intended"], history.end, side="right"))))
+    return asked.at((asked["ended"] != NOTHING) | (asked["intended"] <= history.end - int(within_s * SECOND_NS)))
 
 
 def throughput(operations: Operations, over: Windows) -> dict[str, Floats]:
@@ -178,10 +186,14 @@ def probe_strips(history: History, over: Windows) -> list[Strip]:
     for endpoint in named:
         for zone in history.zones:
             for lane in ("kept", "fresh"):
-                chosen = probes.where(endpoint=endpoint, zone=zone, lane=lane)
+                chosen = _whole(history, endpoint, lane, probes.where(endpoint=endpoint, zone=zone, lane=lane))
                 if len(chosen):
                     found.append(Strip(zone, endpoint, lane, tuple(_spans_of_probes(chosen, over))))
     return found
+
+
+def _whole(history: History, endpoint: str, lane: str, probes: Operations) -> Operations:
+    return whole(history, probes, timing(history, endpoint, lane).get("deadline_ms", DEADLINE_MS) / 1000)
 
 
 def _spans_of_probes(probes: Operations, over: Windows) -> Iterator[Span]:
@@ -255,7 +267,8 @@ def write_strips(history: History, over: Windows) -> dict[str, Strip]:
     probes = probes.at(~probes.mask(lane="workload"))
     found = {}
     for node in each_node(history, "database"):
-        chosen = probes.where(endpoint=f"node:{node}")
+        endpoint = f"node:{node}"
+        chosen = _whole(history, endpoint, "kept", probes.where(endpoint=endpoint))
         if len(chosen):
             found[node] = Strip(node, "writes", "", tuple(s for s in _spans_of_probes(chosen, over) if s.state == "ok"))
     return found

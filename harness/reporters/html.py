@@ -106,7 +106,7 @@ def embedded(value: object) -> str:
 def timeline(history: History) -> dict[str, Any]:
     """What the charts draw: seconds on the run's clock, null where there is nothing."""
     fine = series.windows(history)
-    operations = series.clients(history.operations)
+    operations = series.clients(history)
     coarse = series.windows(history, operations, PER_WINDOW)
     roles, writes = series.role_strips(history, fine), series.write_strips(history, fine)
     slots = series.slot_strips(history, fine)

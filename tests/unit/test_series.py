@@ -10,7 +10,7 @@ import pytest
 
 from harness import series
 from harness.clock import SECOND_NS
-from harness.history import Event, FinalReads, History, Outcome, empty_operations
+from harness.history import NOTHING, Event, FinalReads, History, Outcome, empty_operations
 from harness.series import Span, Windows
 from tests.unit.reporters.sample import Builder
 
@@ -70,6 +70,23 @@ def test_windows_begin_with_the_steady_state() -> None:
     told = history(None, end_s=20)
     later = replace(told, events=[Event(7_030_000_000, "phase", {"phase": "steady"}), told.events[-1]])
     assert series.windows(later).start_s == 7.0
+
+
+def test_a_chart_ends_with_the_last_window_that_was_measured_to_its_end() -> None:
+    told = history(load([i * 0.1 for i in range(108)], [0.001] * 108, [OK] * 108), end_s=10.7)
+    over = series.windows(told, told.operations, per_window=5)
+    assert (over.width_s, over.end_s) == (0.5, 10.5)
+    assert series.throughput(series.clients(told), over)["writes"].tolist() == [10.0] * 21
+
+
+def test_what_the_end_of_measuring_cut_off_is_in_no_chart_and_what_hung_before_is() -> None:
+    asked = history(load([8.0, 9.9, 9.95, 10.01, 10.02], [0.001] * 5, [UNKNOWN, OK, UNKNOWN, OK, UNKNOWN]))
+    asked.operations.columns["ended"][[0, 2, 4]] = NOTHING  # with a deadline of 1 s
+    assert (series.clients(asked)["intended"] / SECOND_NS).tolist() == [8.0, 9.9]
+    probed = history(probes([9.2, 9.4, 9.55, 9.9, 10.01], [UNKNOWN, OK, OK, UNKNOWN, UNKNOWN]))
+    probed.operations.columns["ended"][[0, 3, 4]] = NOTHING  # with one of 0.5 s
+    (strip,) = series.probe_strips(probed, series.windows(probed))
+    assert [span.state for span in strip.spans] == ["unknown", "ok"]
 
 
 def test_a_strip_follows_the_probes_and_a_window_shows_its_worst_answer() -> None:
