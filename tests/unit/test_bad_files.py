@@ -93,10 +93,22 @@ def _nothing_is_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     scenario.schema()  # imports every extension, which no file is to blame for
 
 
+@pytest.fixture(scope="module")
+def long_list_s(tmp_path_factory: pytest.TempPathFactory) -> float:
+    """CPU seconds that this machine takes to read a list of ten thousand words, in which nothing is a trap."""
+    path = tmp_path_factory.mktemp("long") / "long.yaml"
+    path.write_bytes(b"title: [" + b"x, " * 10_000 + b"]")
+    scenario.schema()
+    began = time.process_time()
+    with pytest.raises(UsageError):
+        scenario.load(path)
+    return time.process_time() - began
+
+
 @pytest.mark.parametrize("command", ["validate", "run"])
 @pytest.mark.parametrize("name", BAD)
-def test_a_bad_file_is_one_line_and_exit_code_2_within_a_second(
-    name: str, command: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+def test_a_bad_file_is_one_line_and_exit_code_2_without_delay(
+    name: str, command: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, long_list_s: float
 ) -> None:
     Path("bad.yaml").write_bytes(BAD[name])
     began = time.process_time()
@@ -109,7 +121,7 @@ def test_a_bad_file_is_one_line_and_exit_code_2_within_a_second(
     assert line.startswith("bad.yaml:")
     assert len(line) < 1100
     assert line.isprintable()
-    assert took_s < 1
+    assert took_s < 10 * long_list_s
     assert [path.name for path in tmp_path.iterdir()] == ["bad.yaml"]
 
 
