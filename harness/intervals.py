@@ -352,6 +352,12 @@ def during(operations: Operations, interval: tuple[int, int]) -> Operations:
     return operations.between(*interval)
 
 
+def had_its_time(history: History, asked: Operations, within_s: float) -> Array:
+    """Whether each operation had ended, or had its whole deadline, when measuring ended: of the others nothing is known."""
+    had: Array = (asked["ended"] != NOTHING) | (asked["intended"] <= history.end - int(within_s * SECOND_NS))
+    return had
+
+
 @once
 def intended(history: History) -> Operations:
     """The workload's operations that were meant to be, and that had their whole deadline to be answered in."""

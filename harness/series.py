@@ -18,7 +18,7 @@ from harness import slots
 from harness.clock import SECOND_NS
 from harness.endpoints import with_role
 from harness.history import NOTHING, Event, History, Operations, Outcome, each_node
-from harness.intervals import DEADLINE_MS, cadence, deadline_s, timing, workload
+from harness.intervals import DEADLINE_MS, cadence, deadline_s, had_its_time, timing, workload
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -104,7 +104,7 @@ def clients(history: History) -> Operations:
 def whole(history: History, asked: Operations, within_s: float) -> Operations:
     """Without what the end of measuring cut off: it was meant to start later, or had neither ended nor had its deadline."""
     asked = asked.at(slice(int(np.searchsorted(asked["intended"], history.end, side="right"))))
-    return asked.at((asked["ended"] != NOTHING) | (asked["intended"] <= history.end - int(within_s * SECOND_NS)))
+    return asked.at(had_its_time(history, asked, within_s))
 
 
 def throughput(operations: Operations, over: Windows) -> dict[str, Floats]:

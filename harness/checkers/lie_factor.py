@@ -12,7 +12,7 @@ import numpy as np
 from harness.bounds import expectations, judge, show
 from harness.clock import SECOND_NS
 from harness.history import NOTHING, Array, Event, History, Operations, Outcome
-from harness.intervals import deadline_s, users, workload
+from harness.intervals import deadline_s, had_its_time, users, workload
 from harness.verdict import Finding, Measured
 
 ABSENT = "the history does not hold Locust's own figures"
@@ -137,8 +137,7 @@ def _scheduled(history: History) -> Operations:
 
 def _got(history: History, asked: Operations, answered: Array, kinds: Sequence[str]) -> Got:
     deadline = int(deadline_s(history) * SECOND_NS)
-    # What had neither ended nor had its deadline when measuring ended says nothing.
-    known = asked.mask(kind=kinds) & ((asked["ended"] != NOTHING) | (asked["intended"] <= history.end - deadline))
+    known = asked.mask(kind=kinds) & had_its_time(history, asked, deadline_s(history))
     asked, answered = asked.at(known), answered if known.all() else answered[known]
     under_way = asked["ended"] == NOTHING
     least = np.where(under_way, history.end, asked["ended"]) - asked["intended"]

@@ -112,16 +112,17 @@ recorder.close()
 # The process stands still in the moment of the end, as on a machine that is busy: when it goes on, users are told to stop who
 # wait for a time that has come meanwhile.
 STOPPED_WHILE_DUE = """
-answered = []
+answered, all_ask = [], Event()
 
 def perform(*_):
-    gevent.sleep(0.001)
+    gevent.sleep(0.001)  # a server's time
     answered.append(now_ns())
+    if len(answered) == 100:
+        all_ask.set()
     return Done(Outcome.OK)
 
 runner = users(20, 20 * 10**6, perform)
-while len(answered) < 100:
-    gevent.sleep(0.001)
+all_ask.wait()
 stopping = gevent.spawn(runner.quit)
 gevent.spawn(monkey.get_original("time", "sleep"), 0.01)
 stopping.get()
