@@ -121,7 +121,7 @@ def unfit(said: Mapping[str, Member]) -> str | None:
             return f"{name} knows {len(one.known)} members of {len(said)}"
         if one.myself.on_their_way:
             return f"{name} has slots on their way: {len(one.myself.on_their_way)}"
-    return _unowned(said) or _out_of_sync(said)
+    return _unowned(said) or _unheard(said) or _out_of_sync(said)
 
 
 def _name(said: Mapping[str, Member], known: Known) -> str:
@@ -143,6 +143,17 @@ def _unowned(said: Mapping[str, Member]) -> str | None:
         if len(primaries) != 1:
             return f"shard {shard} has {len(primaries)} primaries"
     return f"{SLOTS - len(owners)} slots have no owner" if len(owners) < SLOTS else None
+
+
+def _unheard(said: Mapping[str, Member]) -> str | None:
+    """Who does not know yet what slots another one owns: it would tell its clients that nobody serves them."""
+    owned = {one.spec.address: (name, one.slots if one.role == "primary" else ()) for name, one in said.items()}
+    for name, one in said.items():
+        for known in one.known:
+            owner, own = owned.get(known.address, ("", known.slots))
+            if list(known.slots) != list(own):
+                return f"{name} has not heard yet what slots {owner} owns"
+    return None
 
 
 def _out_of_sync(said: Mapping[str, Member]) -> str | None:

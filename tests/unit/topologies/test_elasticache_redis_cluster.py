@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from ipaddress import IPv4Network
 from typing import Any
@@ -74,7 +75,10 @@ def said(**changed: dict[str, Any]) -> dict[str, Member]:
             "" if changed.get(spec.name, {}).get("silent") else f"id-{spec.name}",
             {"cluster_state": changed.get(spec.name, {}).get("state", "ok")},
             {"master_link_status": changed.get(spec.name, {}).get("link", "up"), "master_sync_in_progress": "0"},
-            tuple(known.values()),
+            tuple(
+                replace(one, slots=[]) if name in changed.get(spec.name, {}).get("unheard", ()) else one
+                for name, one in known.items()
+            ),
         )
         for spec in specs
     }
@@ -90,6 +94,7 @@ def said(**changed: dict[str, Any]) -> dict[str, Member]:
         ({"redis-2-az-b": {"slots": [(5461, 10920)]}}, "1 slots have no owner"),
         ({"redis-2-az-b": {"slots": [(5460, 10921)]}}, "redis-1-az-a and redis-2-az-b both own slot 5460"),
         ({"redis-2-az-b": {"moving": ["[93->-id]"]}}, "redis-2-az-b has slots on their way: 1"),
+        ({"redis-1-az-b": {"unheard": ["redis-3-az-c"]}}, "redis-1-az-b has not heard yet what slots redis-3-az-c owns"),
     ],
 )
 def test_it_is_healthy_when_every_member_says_so(changed: dict[str, Any], missing: str | None) -> None:
