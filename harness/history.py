@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, wraps
+from heapq import merge
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -128,10 +129,14 @@ class Operations:
         """The operations whose word columns have the given words: `where(lane="kept", endpoint="writer")`."""
         return self.at(self.mask(**equal))
 
+    def span(self, start: int, stop: int) -> slice:
+        """Where the operations are that were meant to start within a half-open interval (ns)."""
+        first, last = np.searchsorted(self.columns["intended"], (start, stop))
+        return slice(int(first), max(int(first), int(last)))
+
     def between(self, start: int, stop: int) -> Operations:
         """The operations that were meant to start within a half-open interval (ns)."""
-        first, last = np.searchsorted(self.columns["intended"], (start, stop))
-        return self.at(slice(int(first), max(int(first), int(last))))
+        return self.at(self.span(start, stop))
 
     @cached_property
     def reading(self) -> Mask:
@@ -255,15 +260,23 @@ class History:
     payloads: Mapping[str, Mapping[int, Any]] = field(default_factory=dict)  # process → reference → value
     known: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)  # what was worked out: see `once`
 
+    @cached_property
+    def _places(self) -> Mapping[str, Sequence[int]]:
+        """Where the events of each name are: there are many of a long run, and judges ask for a few of them many times."""
+        places: dict[str, list[int]] = {}
+        for place, event in enumerate(self.events):
+            places.setdefault(event.name, []).append(place)
+        return places
+
     def named(self, *names: str) -> list[Event]:
         """The events of these names, in order."""
-        return [event for event in self.events if event.name in names]
+        return [self.events[place] for place in merge(*(self._places.get(name, ()) for name in set(names)))]
 
     def phase(self, name: str) -> int | None:
         """When a phase began, for the last time: forming, steady, faults, recovering, final_reads, done."""
         return next((event.at for event in reversed(self.named("phase")) if event["phase"] == name), None)
 
-    @property
+    @cached_property
     def end(self) -> int:
         """The last instant of measuring: when the load was stopped, or the last thing known."""
         stopped = self.phase("final_reads")

@@ -8,8 +8,8 @@ from typing import ClassVar
 
 from harness.bounds import expectations, judge, show
 from harness.clock import SECOND_NS
-from harness.history import History, Operations, Outcome
-from harness.intervals import deadline_s, during, in_time, intended, phases
+from harness.history import History, Mask, Operations, Outcome
+from harness.intervals import deadline_s, in_time, intended, phases
 from harness.verdict import Finding, Measured, exactly
 
 
@@ -25,25 +25,25 @@ class Availability:
 
     def check(self, history: History) -> Finding:
         asked = intended(history)
-        deadline = int(deadline_s(history) * SECOND_NS)
-        parts = {"reads": asked.reads, "writes": asked.writes}
-        parts |= {zone: asked.where(zone=zone) for zone in sorted(set(asked.names["zone"]))}
-        parts |= {phase: during(asked, interval) for phase, interval in phases(history).items()}
-        by = {name: _share(part, deadline) for name, part in parts.items() if len(part)}
-        whole = _share(asked, deadline)
+        ok = in_time(asked, int(deadline_s(history) * SECOND_NS))
+        parts: dict[str, Mask | slice] = {"reads": asked.reading, "writes": ~asked.reading}
+        parts |= {zone: asked.mask(zone=zone) for zone in sorted(set(asked.names["zone"]))}
+        parts |= {phase: asked.span(*interval) for phase, interval in phases(history).items()}
+        by = {name: _share(ok[part]) for name, part in parts.items() if ok[part].size}
+        whole = _share(ok)
         measured = {"availability": replace(whole, by=by)}
         verdict, sentences = judge(measured, expectations(history, self.metrics))
         said = sentences or [f"availability {show(whole)}" if len(asked) else "the workload asked nothing"]
-        return Finding("availability", verdict, "; ".join([*said, *_counts(asked, deadline)]), measured)
+        return Finding("availability", verdict, "; ".join([*said, *_counts(history, asked, ok)]), measured)
 
 
-def _share(asked: Operations, deadline: int) -> Measured:
-    return exactly(float(in_time(asked, deadline).mean()) if len(asked) else None, "share")
+def _share(ok: Mask) -> Measured:
+    return exactly(float(ok.mean()) if ok.size else None, "share")
 
 
-def _counts(asked: Operations, deadline: int) -> list[str]:
+def _counts(history: History, asked: Operations, ok: Mask) -> list[str]:
     if not len(asked):
         return []
     not_sent = int((asked["outcome"] == Outcome.NOT_SENT).sum())
     never = f", {not_sent} were never sent" if not_sent else ""
-    return [f"{in_time(asked, deadline).sum()} of {len(asked)} operations answered within {deadline / SECOND_NS:g} s{never}"]
+    return [f"{ok.sum()} of {len(asked)} operations answered within {deadline_s(history):g} s{never}"]
