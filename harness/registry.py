@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from harness.errors import UsageError, suggestion
@@ -25,6 +25,12 @@ def class_name(word: str) -> str:
 
 
 @cache
+def _added(kind: str) -> dict[str, EntryPoint]:
+    """What packages outside add, by word; looked for once, since it means to look through all that is installed."""
+    return {entry.name: entry for entry in entry_points(group=f"harness.{kind}")}
+
+
+@cache
 def names(kind: str) -> tuple[str, ...]:
     """Every known word of a kind, sorted."""
     try:
@@ -34,7 +40,7 @@ def names(kind: str) -> tuple[str, ...]:
     own = {module.name for module in pkgutil.iter_modules(package.__path__) if not module.name.startswith("_")}
     if kind in _HYPHENATED:
         own = {name.replace("_", "-") for name in own}
-    return tuple(sorted(own | {entry.name for entry in entry_points(group=f"harness.{kind}")}))
+    return tuple(sorted(own | _added(kind).keys()))
 
 
 @cache
@@ -43,10 +49,9 @@ def find(kind: str, word: str) -> type[Any]:
     if word not in names(kind):
         singular = kind[:-3] + "y" if kind.endswith("ies") else kind[:-1]
         raise UsageError(f"no {singular} called '{word}'{suggestion(word, names(kind))}")
-    for entry in entry_points(group=f"harness.{kind}"):
-        if entry.name == word:
-            loaded: type[Any] = entry.load()
-            return loaded
+    if word in _added(kind):
+        loaded: type[Any] = _added(kind)[word].load()
+        return loaded
     module = importlib.import_module(f"harness.{kind}.{word.replace('-', '_')}")
     found: type[Any] = getattr(module, class_name(word))
     return found
