@@ -29,7 +29,7 @@ class Availability:
         parts: dict[str, Mask | slice] = {"reads": asked.reading, "writes": ~asked.reading}
         parts |= {zone: asked.mask(zone=zone) for zone in sorted(set(asked.names["zone"]))}
         parts |= {phase: asked.span(*interval) for phase, interval in phases(history).items()}
-        by = {name: _share(ok[part]) for name, part in parts.items() if ok[part].size}
+        by = {name: _share(its) for name, part in parts.items() if (its := ok[part]).size}
         whole = _share(ok)
         measured = {"availability": replace(whole, by=by)}
         verdict, sentences = judge(measured, expectations(history, self.metrics))
